@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	wire "github.com/go-ldap/ldap/v3"
 )
 
@@ -35,6 +36,7 @@ type conn struct {
 	*wire.Conn
 	server Server
 	raw    *bounded
+	parts  *metered
 	used   bool // a question was answered on it
 	since  time.Time
 }
@@ -58,28 +60,61 @@ func (d *Directory) dial(ctx context.Context, s Server) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	_ = tcp.SetDeadline(deadline)
-	settings := &tls.Config{RootCAs: d.o.CA, ServerName: s.Host, MinVersion: tls.VersionTLS12}
-	switch s.Security {
-	case SecurityTLS:
-		secure := tls.Client(c.raw, settings)
-		if err := secure.HandshakeContext(ctx); err != nil {
+	over := net.Conn(c.raw)
+	if s.Security != SecurityNone {
+		if over, err = d.secure(ctx, c.raw, s); err != nil {
 			_ = tcp.Close()
 			return nil, failed(s, StepTLS, err)
 		}
-		c.Conn = wire.NewConn(secure, true)
-		c.Start()
-	default:
-		c.Conn = wire.NewConn(c.raw, false)
-		c.Start()
-		if s.Security == SecurityNone {
-			break
-		}
-		if err := c.StartTLS(settings); err != nil {
-			c.end()
-			return nil, failed(s, StepTLS, err)
+	}
+	c.parts = d.metered(over)
+	c.Conn = wire.NewConn(c.parts, s.Security != SecurityNone)
+	c.Start()
+	return c, nil
+}
+
+// metered bounds what comes on a connection in the form of LDAP.
+func (d *Directory) metered(over net.Conn) *metered {
+	m := &metered{Conn: over}
+	m.limits = &d.limits
+	m.left.Store(d.limits.Parts)
+	return m
+}
+
+// secure puts TLS on a connection, after asking for it where it does not come first.
+func (d *Directory) secure(ctx context.Context, raw *bounded, s Server) (net.Conn, error) {
+	if s.Security == SecurityStart {
+		if err := startTLS(d.metered(raw)); err != nil {
+			return nil, err
 		}
 	}
-	return c, nil
+	over := tls.Client(raw, &tls.Config{RootCAs: d.o.CA, ServerName: s.Host, MinVersion: tls.VersionTLS12})
+	return over, over.HandshakeContext(ctx)
+}
+
+// oidStartTLS names the request for TLS. RFC 4511 §4.14.1.
+const oidStartTLS = "1.3.6.1.4.1.1466.20037"
+
+// startTLS asks for TLS, as the first question on a connection, and reads its answer to the octet: what comes behind it belongs to
+// TLS. RFC 4511 §4.14. The library's own would put TLS on top of the connection that is metered.
+func startTLS(c net.Conn) error {
+	const id = int64(1)
+	request := ber.Encode(ber.ClassApplication, ber.TypeConstructed, wire.ApplicationExtendedRequest, nil, "")
+	request.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, oidStartTLS, ""))
+	whole := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	whole.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
+	whole.AppendChild(request)
+	if _, err := c.Write(whole.Bytes()); err != nil {
+		return err
+	}
+	answer, err := ber.ReadPacket(c)
+	switch {
+	case err != nil:
+		return err
+	case len(answer.Children) < 2 || answer.Children[0].Value != id || answer.Children[1].Tag != wire.ApplicationExtendedResponse:
+		return errors.New("what came is no answer to the question for TLS")
+	}
+	return wire.GetLDAPError(answer)
 }
 
 // end closes the connection at once. The library's own Close waits for what the other side
@@ -98,6 +133,7 @@ func (d *Directory) ask(ctx context.Context, c *conn, step Step, question func()
 		deadline = t
 	}
 	c.raw.left.Store(d.limits.PageOctets)
+	c.parts.left.Store(d.limits.Parts)
 	_ = c.raw.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 	err := question()

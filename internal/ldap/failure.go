@@ -52,6 +52,8 @@ var (
 	ErrBusy = errors.New("too many questions wait for the directory")
 	// ErrTooMany: a list has more entries than Limits allow.
 	ErrTooMany = errors.New("there are more entries than the limit allows")
+	// ErrTooLarge: the names and addresses of a list are more than Limits allow.
+	ErrTooLarge = errors.New("the names and addresses of the list have more octets than the limit allows")
 	// ErrClosed: the directory is not asked any more.
 	ErrClosed = errors.New("the directory is closed")
 )

@@ -43,15 +43,20 @@ type Limits struct {
 	Page        int           // entries asked for at once
 	Entries     int           // entries of a list; more are a fault
 	PageOctets  int64         // octets of one answer; more are a fault
+	Parts       int64         // parts of one answer (entries, attributes, values and what holds them); more are a fault
+	EntryOctets int64         // octets of one entry; more are a fault
+	ValueOctets int64         // octets of one value; more are a fault
+	ListOctets  int64         // octets of the names and addresses of a list; more are a fault
 	Values      int           // addresses of one person; one with more is passed over
 	ListTimeout time.Duration // of a whole list
 }
 
-// DefaultLimits lets a list of 100,000 people through, and asks four things at once.
+// DefaultLimits lets a list of 100,000 people through, and asks four things at once. One answer takes some hundred megabytes of memory
+// at most, whatever is in it.
 func DefaultLimits() Limits {
 	return Limits{
 		Timeout: 5 * time.Second, Connections: 4, Waiting: 64, Idle: time.Minute,
-		Page: 500, Entries: 200_000, PageOctets: 32 << 20, Values: 200, ListTimeout: 5 * time.Minute,
+		Page: 500, Entries: 200_000, PageOctets: 32 << 20, Parts: 200_000, EntryOctets: 1 << 20, ValueOctets: 64 << 10, ListOctets: 128 << 20, Values: 200, ListTimeout: 5 * time.Minute,
 	}
 }
 
@@ -60,7 +65,8 @@ func (l Limits) complete() Limits {
 	return Limits{
 		Timeout: cmp.Or(l.Timeout, d.Timeout), Connections: cmp.Or(l.Connections, d.Connections), Waiting: cmp.Or(l.Waiting, d.Waiting),
 		Idle: cmp.Or(l.Idle, d.Idle), Page: cmp.Or(l.Page, d.Page), Entries: cmp.Or(l.Entries, d.Entries),
-		PageOctets: cmp.Or(l.PageOctets, d.PageOctets), Values: cmp.Or(l.Values, d.Values), ListTimeout: cmp.Or(l.ListTimeout, d.ListTimeout),
+		PageOctets: cmp.Or(l.PageOctets, d.PageOctets), Parts: cmp.Or(l.Parts, d.Parts), EntryOctets: cmp.Or(l.EntryOctets, d.EntryOctets),
+		ValueOctets: cmp.Or(l.ValueOctets, d.ValueOctets), ListOctets: cmp.Or(l.ListOctets, d.ListOctets), Values: cmp.Or(l.Values, d.Values), ListTimeout: cmp.Or(l.ListTimeout, d.ListTimeout),
 	}
 }
 

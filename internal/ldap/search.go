@@ -69,14 +69,12 @@ const findMost = 20
 // List returns everybody. Any error, a size limit of the directory among them, means that
 // there is no list: half of one would be missing people.
 func (d *Directory) List(ctx context.Context) (List, error) {
-	l := List{Doubtful: map[string]string{}}
-	entries, elsewhere, err := d.all(ctx, terms.Present(d.o.Address))
+	g := gathering{d: d, l: List{Doubtful: map[string]string{}}, owner: map[string]string{}}
+	elsewhere, err := d.all(ctx, terms.Present(d.o.Address), g.add)
 	if err != nil {
 		return List{}, err
 	}
-	l.Elsewhere = elsewhere
-	d.sort(entries, &l)
-	return l, nil
+	return g.list(elsewhere), nil
 }
 
 // Recipients returns every address of some domains that any entry has in any of the attributes,
@@ -87,38 +85,47 @@ func (d *Directory) Recipients(ctx context.Context, domains []mail.Domain) ([]ma
 	for _, at := range attributes {
 		some = append(some, terms.Present(at))
 	}
-	entries, _, err := d.all(ctx, terms.Or(some...))
-	if err != nil {
-		return nil, err
-	}
 	var all []mail.Address
-	seen := map[string]bool{}
-	for _, e := range entries {
+	seen, kept := map[string]bool{}, int64(0)
+	_, err := d.all(ctx, terms.Or(some...), func(e *wire.Entry) error {
 		for _, at := range attributes {
 			for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
 				if a, _, ok := addressIn(v); ok && slices.Contains(domains, a.Domain()) && !seen[a.Key()] {
 					seen[a.Key()] = true
 					all = append(all, a)
+					kept += int64(len(a.Key()))
 				}
 			}
 		}
+		return d.within(kept)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }
 
-// all returns every entry that passes the directory's filter and f, a page at a time, and how
+// within refuses a list of which so many octets of names and addresses are kept, where they are too many.
+func (d *Directory) within(kept int64) error {
+	if kept > d.limits.ListOctets {
+		return fmt.Errorf("%w: %d", ErrTooLarge, d.limits.ListOctets)
+	}
+	return nil
+}
+
+// all gives every entry to take that passes the directory's filter and f, a page at a time, and returns how
 // many parts of the tree other servers hold. RFC 2696.
-func (d *Directory) all(ctx context.Context, f terms.Filter) (entries []*wire.Entry, elsewhere int, err error) {
+func (d *Directory) all(ctx context.Context, f terms.Filter, take func(*wire.Entry) error) (elsewhere int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limits.ListTimeout)
 	defer cancel()
 	// A list is long, and asked for by one: it has a connection of its own.
 	c, err := d.searches.fresh(ctx)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	defer c.end()
 	paging := wire.NewControlPaging(uint32(d.limits.Page))
-	for {
+	for entries := 0; ; {
 		r := d.request(terms.And(d.o.Filter, f))
 		r.Controls = []wire.Control{paging}
 		var result *wire.SearchResult
@@ -127,16 +134,20 @@ func (d *Directory) all(ctx context.Context, f terms.Filter) (entries []*wire.En
 			return err
 		})
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
-		entries = append(entries, result.Entries...)
 		elsewhere += len(result.Referrals)
-		if len(entries) > d.limits.Entries {
-			return nil, 0, fmt.Errorf("%w: %d", ErrTooMany, d.limits.Entries)
+		if entries += len(result.Entries); entries > d.limits.Entries {
+			return 0, fmt.Errorf("%w: %d", ErrTooMany, d.limits.Entries)
+		}
+		for _, e := range result.Entries {
+			if err := take(e); err != nil {
+				return 0, err
+			}
 		}
 		next, ok := wire.FindControl(result.Controls, wire.ControlTypePaging).(*wire.ControlPaging)
 		if !ok || len(next.Cookie) == 0 {
-			return entries, elsewhere, nil
+			return elsewhere, nil
 		}
 		paging.SetCookie(next.Cookie)
 	}
@@ -161,36 +172,59 @@ func (d *Directory) request(f terms.Filter) *wire.SearchRequest {
 	return wire.NewSearchRequest(d.o.Base.String(), wire.ScopeWholeSubtree, wire.NeverDerefAliases, 0, int(d.limits.Timeout.Seconds()), false, f.String(), attributes, nil)
 }
 
-// sort makes people of entries. What two of them claim is doubtful, and belongs to neither.
-func (d *Directory) sort(entries []*wire.Entry, l *List) {
-	owner := map[string]string{} // name by Key of an address
-	claim := func(a mail.Address, dn string) {
-		if other, taken := owner[a.Key()]; taken && other != dn {
-			l.Doubtful[a.Key()] = "the entries " + mail.ShownLine(other, mail.TextShown) + " and " + mail.ShownLine(dn, mail.TextShown) + " both have it"
-			return
+// gathering makes people of entries as they come: of an entry nothing is kept but what a person is made of. What two of them claim is
+// doubtful, and belongs to neither.
+type gathering struct {
+	d     *Directory
+	l     List
+	owner map[string]string // name by Key of an address
+	all   []Person
+	kept  int64 // octets of names and addresses
+}
+
+// add takes in one entry.
+func (g *gathering) add(e *wire.Entry) error {
+	p, why := g.d.person(e)
+	switch {
+	case why == whyNone:
+		g.l.Nameless++
+		return nil
+	case why != "":
+		for _, a := range g.d.addressesOf(e, g.d.o.Address) {
+			g.doubt(a, mail.ShownLine(e.DN, mail.TextShown)+": "+why)
 		}
-		owner[a.Key()] = dn
+		return g.d.within(g.kept)
 	}
-	var all []Person
-	for _, e := range entries {
-		p, why := d.person(e)
-		switch {
-		case why == whyNone:
-			l.Nameless++
-			continue
-		case why != "":
-			for _, a := range d.addressesOf(e, d.o.Address) {
-				l.Doubtful[a.Key()] = mail.ShownLine(e.DN, mail.TextShown) + ": " + why
-			}
-			continue
-		}
-		claim(p.Address, e.DN)
-		for _, a := range p.Aliases {
-			claim(a, e.DN)
-		}
-		all = append(all, p)
+	g.kept += int64(len(e.DN))
+	g.claim(p.Address, e.DN)
+	for _, a := range p.Aliases {
+		g.claim(a, e.DN)
 	}
-	for _, p := range all {
+	g.all = append(g.all, p)
+	return g.d.within(g.kept)
+}
+
+// claim notes whose an address is.
+func (g *gathering) claim(a mail.Address, dn string) {
+	if other, taken := g.owner[a.Key()]; taken && other != dn {
+		g.doubt(a, "the entries "+mail.ShownLine(other, mail.TextShown)+" and "+mail.ShownLine(dn, mail.TextShown)+" both have it")
+		return
+	}
+	g.owner[a.Key()] = dn
+	g.kept += int64(len(a.Key()))
+}
+
+// doubt notes that an address is nobody's.
+func (g *gathering) doubt(a mail.Address, why string) {
+	g.l.Doubtful[a.Key()] = why
+	g.kept += int64(len(a.Key()) + len(why))
+}
+
+// list is what was gathered, once all has come.
+func (g *gathering) list(elsewhere int) List {
+	l := g.l
+	l.Elsewhere = elsewhere
+	for _, p := range g.all {
 		if _, doubtful := l.Doubtful[p.Address.Key()]; doubtful {
 			continue
 		}
@@ -203,6 +237,7 @@ func (d *Directory) sort(entries []*wire.Entry, l *List) {
 		p.Aliases = kept
 		l.People = append(l.People, p)
 	}
+	return l
 }
 
 const (

@@ -102,7 +102,7 @@ func (j *Judge) question(ctx context.Context, at, token string) ([]byte, error) 
 	}
 	var payload json.RawMessage
 	if err := json.NewDecoder(answer.Body).Decode(&payload); err != nil {
-		return nil, fmt.Errorf("its answer cannot be read")
+		return nil, unread("its answer cannot be read", err)
 	}
 	return payload, nil
 }

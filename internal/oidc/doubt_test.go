@@ -44,7 +44,10 @@ func TestKeysThatVerifyNothing(t *testing.T) {
 	}
 	crowded.p.Publish(many...)
 	crowded.takes(crowded.p.Sign(many[most-1], "at+jwt", crowded.p.Claims("alice@example.org", nil)))
-	crowded.away(crowded.p.Token("alice@example.org", nil), "none of the provider's")
+	// Of one that was left out nobody can tell, and the administrator is told why.
+	crowded.away(crowded.p.Token("alice@example.org", nil), fmt.Sprintf("none of the %d of the provider's that are taken, and the provider has more", most))
+	crowded.wait(DefaultLimits().Rest)
+	crowded.away(crowded.p.Strange("alice@example.org", "strange"), "and the provider has more")
 }
 
 // The bounds of a token, to the octet.
@@ -94,16 +97,16 @@ func TestWhatAProviderSaysOfItself(t *testing.T) {
 		"no introspection_endpoint with https": {description, func(h *house) http.HandlerFunc {
 			return says(fmt.Sprintf(`{"issuer":%q,"jwks_uri":"%s/keys","introspection_endpoint":"http://asks.example/"}`, h.p.URL, h.p.URL))
 		}},
-		"unexpected EOF": {keys, func(*house) http.HandlerFunc {
+		"the answer is larger than the limit allows": {keys, func(*house) http.HandlerFunc {
 			return says(`{"keys":[{"x":"` + strings.Repeat("a", int(DefaultLimits().Answer)) + `"}]}`)
+		}},
+		"unable to read response body: the answer is larger than the limit allows": {description, func(*house) http.HandlerFunc {
+			return says(`{"issuer":"` + strings.Repeat("a", int(DefaultLimits().Answer)) + `"}`)
 		}},
 	} {
 		t.Run(words, func(t *testing.T) {
 			h := newHouse(t, nil)
 			h.p.Says(at.path, at.how(h))
-			if words == "unexpected EOF" {
-				words = "cannot be read"
-			}
 			h.away(h.p.Token("alice@example.org", nil), words)
 			if err := h.j.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), words) {
 				t.Errorf("%v; want %q", err, words)
@@ -117,6 +120,10 @@ func TestQuestionsThatFail(t *testing.T) {
 	h := newHouse(t, nil)
 	h.p.Says("/introspect", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("nonsense")) })
 	h.away("opaque-1", "its answer cannot be read")
+	h.p.Says("/introspect", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"active":true,"x":"` + strings.Repeat("a", int(DefaultLimits().Answer)) + `"}`))
+	})
+	h.away("opaque-large", "the answer is larger than the limit allows")
 	h.p.Says("/introspect", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"error":"invalid_request"}`))

@@ -326,7 +326,7 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 
 // Reach looks whether the provider is there, and says what it lacks.
 func (j *Judge) Reach(ctx context.Context) error {
-	_, _, err := j.keys.ask(ctx)
+	_, err := j.keys.ask(ctx)
 	return err
 }
 

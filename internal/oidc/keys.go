@@ -47,6 +47,7 @@ type keys struct {
 
 	mu      sync.Mutex
 	all     map[string]jose.JSONWebKey
+	more    bool      // the provider has keys that were left out, since there are more than Limits.Keys
 	asks    string    // URL of the introspection endpoint
 	fetched time.Time // zero: never
 	tried   time.Time
@@ -108,13 +109,15 @@ func (k *keys) good() bool {
 // known may be the provider's newest.
 func (k *keys) verdict(known, asked bool) error {
 	k.mu.Lock()
-	fault := k.fault
+	fault, more := k.fault, k.more
 	k.mu.Unlock()
 	switch {
 	case !k.good() && fault != nil:
 		return &Unavailable{"the provider's keys cannot be fetched: " + mail.PlainLine(fault.Error(), mail.TextShown)}
 	case !k.good():
 		return &Unavailable{"the provider's keys are not known"}
+	case !known && more:
+		return &Unavailable{fmt.Sprintf("its key is none of the %d of the provider's that are taken, and the provider has more", k.m.Limits.Keys)}
 	case !known && asked:
 		return refused("its key is none of the provider's")
 	case !known:
@@ -128,48 +131,60 @@ func (k *keys) fetch(ctx context.Context) {
 	// Whoever gives up must not spoil it for the others.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.m.Limits.Time)
 	defer cancel()
-	all, asks, err := k.ask(ctx)
+	d, err := k.ask(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.tried, k.fault = k.m.Now(), err
 	if err == nil {
-		k.all, k.asks, k.fetched = all, asks, k.tried
+		k.all, k.more, k.asks, k.fetched = d.keys, d.more, d.asks, k.tried
 	}
 }
 
-func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, string, error) {
+// description is what a provider says of itself.
+type description struct {
+	keys map[string]jose.JSONWebKey
+	more bool // it has more keys than are taken
+	asks string
+}
+
+func (k *keys) ask(ctx context.Context) (d description, err error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, k.http), k.p.Issuer)
 	if err != nil {
-		return nil, "", said(err)
+		return d, said(err)
 	}
 	var at struct {
 		Keys string `json:"jwks_uri"`
 		Asks string `json:"introspection_endpoint"`
 	}
 	if err := provider.Claims(&at); err != nil {
-		return nil, "", said(err)
+		return d, said(err)
 	}
 	if secure(at.Keys) != nil {
-		return nil, "", errors.New("jwks_uri is no https URL")
+		return d, errors.New("jwks_uri is no https URL")
 	}
 	if k.p.Introspect != "" && secure(at.Asks) != nil {
-		return nil, "", errors.New("the provider has no introspection_endpoint with https")
+		return d, errors.New("the provider has no introspection_endpoint with https")
 	}
 	var set jose.JSONWebKeySet
 	if err := k.get(ctx, at.Keys, &set); err != nil {
-		return nil, "", err
+		return d, err
 	}
-	all := map[string]jose.JSONWebKey{}
+	d.asks, d.keys = at.Asks, map[string]jose.JSONWebKey{}
 	for _, key := range set.Keys {
 		// A key without an id is found by no token, and a secret one verifies for whoever knows it.
-		if key.KeyID != "" && key.IsPublic() && key.Valid() && (key.Use == "" || key.Use == "sig") && len(all) < k.m.Limits.Keys {
-			all[key.KeyID] = key
+		if key.KeyID == "" || !key.IsPublic() || !key.Valid() || key.Use != "" && key.Use != "sig" {
+			continue
 		}
+		if _, again := d.keys[key.KeyID]; !again && len(d.keys) >= k.m.Limits.Keys {
+			d.more = true
+			break
+		}
+		d.keys[key.KeyID] = key
 	}
-	if len(all) == 0 {
-		return nil, "", errors.New("the provider has no key that signs")
+	if len(d.keys) == 0 {
+		return d, errors.New("the provider has no key that signs")
 	}
-	return all, at.Asks, nil
+	return d, nil
 }
 
 func (k *keys) get(ctx context.Context, from string, into any) error {
@@ -186,9 +201,17 @@ func (k *keys) get(ctx context.Context, from string, into any) error {
 		return fmt.Errorf("%s answers %d", r.URL.Host, answer.StatusCode)
 	}
 	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
-		return fmt.Errorf("what %s answers cannot be read", r.URL.Host)
+		return unread(fmt.Sprintf("what %s answers cannot be read", r.URL.Host), err)
 	}
 	return nil
+}
+
+// unread says why an answer is none: in words, unless it was too large.
+func unread(words string, err error) error {
+	if errors.Is(err, errLarge) {
+		return errLarge
+	}
+	return errors.New(words)
 }
 
 // said keeps of an error what an operator needs.

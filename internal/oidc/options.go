@@ -38,8 +38,8 @@ type Provider struct {
 type Limits struct {
 	Token   int           // octets of a token
 	Time    time.Duration // for one answer of the provider
-	Answer  int64         // octets of one answer
-	Keys    int           // keys of the provider that are remembered
+	Answer  int64         // octets of one answer (what the provider is, its keys, what it says of a token); of a larger one nothing is taken
+	Keys    int           // keys of the provider that are remembered; of more the rest is left out
 	Fresh   time.Duration // how long keys count before they are fetched again
 	Rest    time.Duration // the least between two fetches of keys
 	Asked   int           // questions about tokens at once
@@ -123,7 +123,10 @@ func (p Provider) client(m Means) (_ *http.Client, pem []byte, err error) {
 	}, pem, nil
 }
 
-// bounded cuts answers off, since the library reads all there is.
+// errLarge is the error of an answer of which nothing is taken.
+var errLarge = errors.New("the answer is larger than the limit allows")
+
+// bounded refuses what is larger than an answer may be, since the library reads all there is.
 type bounded struct {
 	most int64
 	next http.RoundTripper
@@ -133,10 +136,22 @@ type bounded struct {
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := b.next.RoundTrip(r)
 	if err == nil {
-		answer.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(answer.Body, b.most), answer.Body}
+		answer.Body = &within{answer.Body, b.most}
 	}
 	return answer, err
+}
+
+// within is the body of an answer that may have so many octets more.
+type within struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read reads one octet more than there may be, to know whether it is there.
+func (w *within) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p[:min(int64(len(p)), w.left+1)])
+	if w.left -= int64(n); w.left < 0 {
+		return 0, errLarge
+	}
+	return n, err
 }
