@@ -151,7 +151,7 @@ func boxesWith(e spool.Entry) map[string]bool {
 func (d *Dispatch) forward(e spool.Entry, to mail.Address, fw directory.Forward, dir *directory.Snapshot, seen *history) sendOn {
 	account := fw.Account
 	s := sendOn{account: account, keep: fw.Keep}
-	mark := d.markOf(seen, account, e.MessageID)
+	mark := d.markOf(seen, account, callOf(e))
 	switch {
 	case e.Junk:
 		s.rule = RuleKeptJunk
@@ -267,10 +267,10 @@ func (h *history) passed(account mail.Address) bool {
 }
 
 // markOf returns what our own marks say of this account and this message.
-func (d *Dispatch) markOf(h *history, account mail.Address, messageID string) srs.Mark {
+func (d *Dispatch) markOf(h *history, account mail.Address, message string) srs.Mark {
 	found := srs.MarkNone
 	for _, f := range h.header.Fields(srs.MarkField) {
-		found = max(found, d.ReturnPaths.ReadMark(f.Value, account, messageID))
+		found = max(found, d.ReturnPaths.ReadMark(f.Value, account, message))
 	}
 	return found
 }
@@ -326,18 +326,31 @@ func (d *Dispatch) copied(c spool.Claim, draft *letter.Draft, l letter.Content) 
 // errWithheld says that what was to be sent on may not be any more.
 var errWithheld = errors.New("dispatch: not sent on")
 
-// trace is what we put before a message that is sent on: the name under which any
-// server finds a loop, and a mark that only we can make.
+// trace is what we put before a message that is sent on.
 func (d *Dispatch) trace(e spool.Entry, s sendOn) []byte {
-	b := passing(s.account)
-	m := srs.MarkSent
 	if s.keep {
-		m = srs.MarkKept
+		return d.marked(srs.MarkKept, s.account, callOf(e))
 	}
-	if mark := d.ReturnPaths.Mark(m, s.account, e.MessageID); mark != "" {
+	return d.marked(srs.MarkSent, s.account, callOf(e))
+}
+
+// marked is the name under which any server finds a loop through the account, as far as there is one, and a mark that
+// only we can make.
+func (d *Dispatch) marked(m srs.Mark, account mail.Address, message string) []byte {
+	b := passing(account)
+	if mark := d.ReturnPaths.Mark(m, account, message); mark != "" {
 		b = append(b, srs.MarkField+": "+mark+"\r\n"...)
 	}
 	return b
+}
+
+// callOf is what a mark calls a message: its Message-ID, or what it holds, where it has none. No Message-ID has an octet
+// of zero.
+func callOf(e spool.Entry) string {
+	if e.MessageID != "" {
+		return e.MessageID
+	}
+	return "\x00" + string(e.SHA256[:])
 }
 
 // passing is the field that names an account on whose way a message is; nothing for

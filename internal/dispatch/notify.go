@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/spool"
 )
 
@@ -158,8 +159,8 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes letter.Ju
 	draft.Envelope.Body, draft.Envelope.SMTPUTF8 = mail.Body8BitMIME, n.utf8()
 	draft.Envelope.TLS = e.Envelope.TLS // RFC 8689 §5
 	if e.Forward != spool.ForwardNone {
-		// It must not go the way that fails.
-		l.Prefix = passing(e.Account)
+		// It must not go the way that fails. A mark says so of an account as well whose name no header can bear.
+		l.Prefix = d.marked(srs.MarkSent, e.Account, l.MessageID)
 	}
 	m, err := draft.Spawn(l, body)
 	if err != nil {

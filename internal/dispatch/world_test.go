@@ -371,6 +371,7 @@ type letterOf struct {
 	rcpt    func(*mail.Recipient)
 	body    string
 	junk    bool
+	unnamed bool     // it has no Message-ID
 	boxes   []string // each recipient of local.test is all of these
 }
 
@@ -387,6 +388,9 @@ func (w *world) put(l letterOf) spool.Claim {
 	id, err := mail.NewID(time.Now(), rand.Reader)
 	must(w.t, err)
 	m := spool.Message{ID: id, Envelope: l.env, MessageID: "<1@local.test>", Prefix: []byte(prefix), Junk: l.junk}
+	if l.unnamed {
+		m.MessageID = ""
+	}
 	m.Envelope.From = mail.NullPath()
 	if l.from != "" {
 		m.Envelope.From = mail.PathOf(addr(l.from))
