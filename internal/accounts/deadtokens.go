@@ -39,6 +39,25 @@ func (d deadTokens) until(now time.Time) deadTokens {
 	return d
 }
 
+// and returns those that are of either.
+func (d deadTokens) and(o deadTokens) deadTokens {
+	switch {
+	case !o.Any:
+		return d
+	case !d.Any:
+		return o
+	}
+	if o.From.Before(d.From) {
+		d.From = o.From
+	}
+	if d.Until.IsZero() || o.Until.IsZero() {
+		d.Until = time.Time{}
+	} else if o.Until.After(d.Until) {
+		d.Until = o.Until
+	}
+	return d
+}
+
 // dead reports whether the access token c is one of them.
 func (d deadTokens) dead(c Credential) bool {
 	return d.Any && !c.Created.Before(d.From) && (d.Until.IsZero() || c.Created.Before(d.Until))

@@ -356,6 +356,119 @@ func TestAListingIsAdopted(t *testing.T) {
 	}
 }
 
+// calls is a listing of one person, under the name that an entry has now.
+func calls(t testing.TB, entry, name string) Listing {
+	t.Helper()
+	l := listing(t, name)
+	l.People[0].Entry = entry
+	return l
+}
+
+// A freeze, a revocation, limits and ways to sign in hold for an entry, whatever its directory calls it: whoever is
+// contained does not get in under another address with the same password, nor under the former one again.
+func TestAnotherAddressIsTheSameAccount(t *testing.T) {
+	ctx := context.Background()
+	f, o := inOffice(t, laxLimits())
+	alice, smith := address(t, "alice@local.test"), address(t, "smith@local.test")
+	for _, who := range []string{"smith", "jones"} {
+		o.said[who+"@local.test "+alicePassword] = Said{Right: true}
+	}
+	in := func(who string) Rule { return f.rule(who+"@local.test", alicePassword, home()) }
+	if _, err := f.SetSending(ctx, alice, Sending{Role: RolePerson, RecipientsHour: 7}, nil); err != nil {
+		t.Fatal(err)
+	}
+	pw, err := f.Credentials(alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Contain(ctx, alice, Containment{Freeze: "misuse", ReadsOn: true, Revoke: Choice{IDs: []string{pw[0].ID}}}, nothingTold); err != nil {
+		t.Fatal(err)
+	}
+	f.adopt(t, listing(t, "alice", "carol"))
+	l := calls(t, "entry-alice", "smith")
+	l.People = append(l.People, listing(t, "carol").People...)
+	if done, told := f.adopt(t, l); done.Added != 1 || done.Absent != 1 || len(told) != 2 || told[1] != "smith@local.test: "+ListedAdded+" in the place of alice@local.test" {
+		t.Errorf("%+v, %q", done, told)
+	}
+	if a, _ := f.Lookup(smith); a.Standing != StandingFrozen || a.FrozenReason != "misuse, as alice@local.test" || !a.PasswordRevoked || a.RecipientsHour != 7 || !a.Receives() {
+		t.Errorf("%+v", a)
+	}
+	if got := in("smith"); got == RuleSignedIn {
+		t.Error("the stolen password opens the same person's other address")
+	}
+	if _, told := f.adopt(t, l); len(told) != 0 {
+		t.Errorf("the same again changes %v", told)
+	}
+	// Only a person ends it, for the address that there is; and from then on that holds.
+	if _, err := f.Thaw(ctx, smith, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := in("smith"); got != RuleRevoked {
+		t.Errorf("thawed, and revoked: %s", got)
+	}
+	if _, err := f.TrustPassword(ctx, smith, nil); err != nil || in("smith") != RuleSignedIn {
+		t.Errorf("freed, she does not get in: %v", err)
+	}
+	f.adopt(t, calls(t, "entry-alice", "jones"))
+	if got := in("jones"); got != RuleSignedIn {
+		t.Errorf("who was freed is frozen under a third address: %s", got)
+	}
+	if _, err := f.Freeze(ctx, address(t, "jones@local.test"), "again", nil); err != nil {
+		t.Fatal(err)
+	}
+	f.adopt(t, calls(t, "entry-alice", "smith"))
+	if got := in("smith"); got == RuleSignedIn {
+		t.Error("who is frozen gets in by the address that she had before")
+	}
+	// Another entry is another person, whatever it is called; one that nothing names for good goes by its name.
+	f.adopt(t, calls(t, "entry-other", "jones.junior"))
+	if a, _ := f.Lookup(address(t, "jones.junior@local.test")); a.Standing != StandingActive {
+		t.Errorf("somebody else is %s", a.Standing)
+	}
+	for _, c := range []struct {
+		dn   string
+		want Standing
+	}{{"uid=smith", StandingFrozen}, {"uid=nobody", StandingActive}} {
+		n := calls(t, "", "n"+c.dn[4:])
+		n.People[0].DN = c.dn
+		f.adopt(t, n)
+		if a, _ := f.Lookup(n.People[0].Address); a.Standing != c.want {
+			t.Errorf("%s: %s", c.dn, a.Standing)
+		}
+	}
+	// The address of somebody else who is there.
+	f.adopt(t, calls(t, "entry-carol", "carol"))
+	f.adopt(t, calls(t, "entry-alice", "carol"))
+	if a, _ := f.Lookup(address(t, "carol@local.test")); a.Standing != StandingFrozen {
+		t.Errorf("who is frozen is %s by the address of somebody else", a.Standing)
+	}
+	// What several bear who are there tells nothing of who had it before.
+	two := calls(t, "entry-alice", "carol")
+	two.People = append(two.People, calls(t, "entry-alice", "twin").People...)
+	f.adopt(t, two)
+	if a, _ := f.Lookup(address(t, "twin@local.test")); a.Standing != StandingActive {
+		t.Errorf("by a name that two bear, a third one is %s", a.Standing)
+	}
+	again := open(t, f.st, Options{Limits: laxLimits(), Elsewhere: o})
+	if r := again.record(smith.Key()); r == nil || r.Account != f.record(smith.Key()).Account {
+		t.Errorf("after a start: %+v", r)
+	}
+}
+
+// Tokens that are dead for either are dead for both.
+func TestDeadTokensOfTwo(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(1_000_000+int64(s), 0).UTC() }
+	none, open, over, all := deadTokens{}, deadTokens{Any: true, From: at(10)}, deadTokens{Any: true, From: at(5), Until: at(20)}, deadTokens{Any: true, Until: at(8)}
+	for n, row := range []struct{ a, b, want deadTokens }{
+		{none, none, none}, {none, open, open}, {over, none, over}, {open, over, deadTokens{Any: true, From: at(5)}}, {over, open, deadTokens{Any: true, From: at(5)}},
+		{over, all, deadTokens{Any: true, Until: at(20)}}, {all, over, deadTokens{Any: true, Until: at(20)}},
+	} {
+		if got := row.a.and(row.b); got != row.want {
+			t.Errorf("%d: %+v, want %+v", n, got, row.want)
+		}
+	}
+}
+
 // An account of ours that a directory lists too is nobody's until it is in one place alone.
 func TestTwoPlacesAreNone(t *testing.T) {
 	f, o := inOffice(t, laxLimits())

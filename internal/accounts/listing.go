@@ -54,7 +54,8 @@ const listedAtOnce = 200
 
 // Adopt makes the accounts of a directory what a listing says. What is ours of an account
 // (its freeze, its app passwords, its limits) stays, whatever a directory says, but for what
-// opens an account whose entry is another one now. facts tells what is recorded with each
+// opens an account whose entry is another one now; and what holds for an account holds for the one
+// that its entry has under another address. facts tells what is recorded with each
 // change. Errors: ErrFull, and those of the store; then part of it may be done, and the same
 // listing does the rest.
 func (i *Identity) Adopt(ctx context.Context, l Listing, facts func(a mail.Address, change string) [][]byte) (done Adopted, err error) {
@@ -83,6 +84,7 @@ func (i *Identity) Adopt(ctx context.Context, l Listing, facts func(a mail.Addre
 type listed struct {
 	address mail.Address
 	said    *Listed
+	former  string // the key of the account that its entry had before; "": none
 }
 
 // planned returns the accounts that a listing changes, by what memory has of them.
@@ -100,18 +102,80 @@ func (i *Identity) planned(l Listing, done *Adopted) (work []listed) {
 			continue
 		}
 		if r == nil || r.Standing != StandingUnknown && l.change(r, p) != "" {
-			work = append(work, listed{p.Address, p})
+			work = append(work, listed{address: p.Address, said: p})
 		}
 	}
 	i.accounts.Range(func(k, v any) bool {
 		r, key := v.(*record), k.(string)
 		if !present[key] && !l.Doubtful[key] && l.change(r, nil) != "" {
-			work = append(work, listed{r.Address, nil})
+			work = append(work, listed{address: r.Address})
 		}
 		return true
 	})
+	i.findFormer(l, work)
 	slices.SortFunc(work, func(a, b listed) int { return strings.Compare(a.address.Key(), b.address.Key()) })
 	return work
+}
+
+// findFormer notes of each account that comes, comes again or is another entry's now, which other one that entry had: one
+// that is still listed before one that is not, and of several the one that was changed last.
+func (i *Identity) findFormer(l Listing, work []listed) {
+	bear := map[string]int{} // how many are there, by what is to name each for good
+	for n := range l.People {
+		bear[l.People[n].Entry]++
+	}
+	comes := map[string][]int{} // places in work, by what names an entry
+	for n, w := range work {
+		if w.said == nil || w.said.Entry != "" && bear[w.said.Entry] > 1 {
+			continue // what names several names nobody
+		}
+		of := l.source(w.said)
+		if r := i.record(w.address.Key()); r == nil || r.Source.Absent || !of.same(r.Source) {
+			for _, name := range of.names() {
+				comes[name] = append(comes[name], n)
+			}
+		}
+	}
+	if len(comes) == 0 {
+		return
+	}
+	found := map[int]*record{}
+	i.accounts.Range(func(k, v any) bool {
+		r := v.(*record)
+		if r.Source.Directory != l.Directory || r.Standing == StandingUnknown {
+			return true
+		}
+		for _, name := range r.Source.names() {
+			for _, n := range comes[name] {
+				if k.(string) != work[n].address.Key() && l.source(work[n].said).same(r.Source) && r.later(found[n]) {
+					found[n], work[n].former = r, k.(string)
+				}
+			}
+		}
+		return true
+	})
+}
+
+// names are by what an entry is found: what names it for good, and its name.
+func (s Source) names() []string { return []string{"entry " + s.Entry, "dn " + s.DN} }
+
+// same reports whether both are one entry: its name says so only where nothing names it for good.
+func (s Source) same(o Source) bool {
+	if s.Entry == "" || o.Entry == "" {
+		return s.DN != "" && s.DN == o.DN
+	}
+	return s.Entry == o.Entry
+}
+
+// later reports whether r is rather than other what an entry had last; nil: there is no other.
+func (r *record) later(other *record) bool {
+	switch {
+	case other == nil:
+		return true
+	case r.Source.Absent != other.Source.Absent:
+		return other.Source.Absent
+	}
+	return r.Revision > other.Revision
 }
 
 // change names what a listing changes about an account that there is; "": nothing.
@@ -195,6 +259,39 @@ func (i *Identity) added(l Listing, p *Listed, revision uint64) (*record, error)
 	}}, nil
 }
 
+// takeOver has what holds for the former account of an entry hold for the one that it has now, which is opened by the
+// same password. What was made here for the former one (app passwords, certificates, its mailbox) stays with it. most
+// bounds the reason of a freeze.
+func (r *record) takeOver(former *record, isNew bool, most int) {
+	if isNew {
+		r.Role, r.RecipientsHour, r.RecipientsDay, r.QuotaOctets, r.QuotaMessages = former.Role, former.RecipientsHour, former.RecipientsDay, former.QuotaOctets, former.QuotaMessages
+		r.SignIn, r.CertificateAlone, r.Without = former.SignIn, former.CertificateAlone, former.Without
+	}
+	r.PasswordRevoked, r.tokens = r.PasswordRevoked || former.PasswordRevoked, r.tokens.and(former.tokens)
+	if former.Standing != StandingFrozen {
+		return
+	}
+	reason := former.FrozenReason
+	if as := reason + ", as " + former.Address.String(); len(as) <= most {
+		reason = as
+	}
+	r.Standing, r.FrozenReason, r.ReadsOn = StandingFrozen, reason, former.ReadsOn
+}
+
+// succeed has next take over what holds for the former account of its entry, if it had one, and returns what the change
+// is called then.
+func (i *Identity) succeed(ctx context.Context, next *record, w listed, isNew bool, change string) (told string, err error) {
+	if w.former == "" {
+		return change, nil
+	}
+	_, former, err := i.stored(ctx, w.former)
+	if err != nil || former == nil || former.Standing == StandingUnknown {
+		return change, err
+	}
+	next.takeOver(former, isNew, i.limits().ReasonOctets)
+	return change + " in the place of " + former.Address.String(), nil
+}
+
 // adopt changes the accounts of one transaction.
 func (i *Identity) adopt(ctx context.Context, directory string, batch []listed, facts func(mail.Address, string) [][]byte, done *Adopted) error {
 	l := Listing{Directory: directory}
@@ -227,11 +324,15 @@ func (i *Identity) adopt(ctx context.Context, directory string, batch []listed, 
 		if err != nil {
 			return err
 		}
+		told, err := i.succeed(ctx, next, w, old == nil, change)
+		if err != nil {
+			return err
+		}
 		tx.Preconditions = append(tx.Preconditions, holds(accountKey(key), value))
 		if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
 			return err
 		}
-		tx.Facts = append(tx.Facts, facts(next.Address, change)...)
+		tx.Facts = append(tx.Facts, facts(next.Address, told)...)
 		keys = append(keys, key)
 		counts.count(change)
 	}

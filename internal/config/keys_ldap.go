@@ -67,7 +67,7 @@ func ldapKeys() []entry[LDAP] {
 		list(Key{Path: "ldap.NAME.aliases", Type: TypeWords,
 			Doc: `Attributes with further addresses of a person, such as ["proxyAddresses"] or ["mailAlternateAddress"]: mail for them goes to the account, which may send as them. Whoever may write these attributes, and ldap.NAME.address, decides who sends as whom: they must not be people's own to change. postmaster and abuse are nobody's by this way, and an address that is an account's or an alias's already, or somebody else's with a detail behind "+", stays what it is.`},
 			parseAttribute, func(l *LDAP) *[]terms.Attribute { return &l.Aliases }),
-		attribute("ldap.NAME.entry", "entryUUID", `The attribute that names an entry for good: entryUUID, or objectGUID of Active Directory. When an address belongs to another entry than before, the app passwords and certificates of the account are revoked: it is another person's now. Entries without it are not told apart.`,
+		attribute("ldap.NAME.entry", "entryUUID", `The attribute that names an entry for good: entryUUID, or objectGUID of Active Directory. When an address belongs to another entry than before, the app passwords and certificates of the account are revoked: it is another person's now. When an entry has another address than before, a freeze, a revoked password, limits and ways to sign in of its former account hold for the new one. Entries without it are told apart by their names.`,
 			func(l *LDAP) *terms.Attribute { return &l.Entry }),
 		attribute("ldap.NAME.groups", "memberOf", "The attribute of a person that says of which groups he is. Only ldap.NAME.senders and ldap.NAME.receivers ask for it.",
 			func(l *LDAP) *terms.Attribute { return &l.Groups }),
