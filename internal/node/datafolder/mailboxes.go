@@ -37,9 +37,23 @@ func (f *Folder) arrived(a maildir.Arrival) {
 	f.Mail.Arrived(a.Folder)
 }
 
-// waiting returns what waits in the queue for a mailbox, and for all of its domain.
+// waiting returns what waits in the queue for a mailbox, and for all of its domain. What came under a name that the
+// account had, and that nobody has now, comes into its mailbox.
 func (f *Folder) waiting(a mail.Address) (its, domain mailbox.Usage) {
 	box, all := f.Spool.Waiting(a)
+	counted := map[string]bool{}
+	for _, former := range f.Accounts.Names(a) {
+		n := former.Address
+		if _, taken := f.Accounts.Lookup(n); taken || counted[n.Key()] {
+			continue // it is somebody's, who has that name now
+		}
+		counted[n.Key()] = true
+		more, _ := f.Spool.Waiting(n)
+		box.Octets, box.Messages = box.Octets+more.Octets, box.Messages+more.Messages
+		if n.Domain() != a.Domain() {
+			all.Octets, all.Messages = all.Octets+more.Octets, all.Messages+more.Messages
+		}
+	}
 	return mailbox.Usage{Octets: box.Octets, Messages: box.Messages}, mailbox.Usage{Octets: all.Octets, Messages: all.Messages}
 }
 

@@ -93,6 +93,56 @@ func TestWhatWaitsIsExpected(t *testing.T) {
 	}
 }
 
+// What waits under a name that an account had comes into its mailbox, and is held against its quota and that of its domain, once;
+// but not where somebody has that name now, whose it may be.
+func TestWhatWaitsUnderAFormerName(t *testing.T) {
+	for _, to := range []string{"smith@local.test", "smith@other.test"} {
+		cfg := foldertest.Load(t, t.TempDir(), "")
+		w := settings.World{}.Complete()
+		f := foldertest.Open(t, cfg, w)
+		alice, smith := foldertest.Add(t, f, "alice@local.test"), foldertest.Address(t, to)
+		dir := foldertest.Directory(t, cfg, alice)
+		post := &notify.Post{Hostname: cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: f.Spool, Handoff: func(spool.Claim) {}, Now: w.Now, Rand: w.Rand, Logger: w.Logger}
+		if err := post.Send(t.Context(), notify.Letter{Rule: "mailbox-nearly-full", To: alice, Subject: "x", Text: strings.Repeat("0123456789\n", 100)}); err != nil {
+			t.Fatal(err)
+		}
+		its, _ := f.Spool.Waiting(alice)
+		if its.Messages != 1 || its.Octets < 1100 || its.Octets > 3000 {
+			t.Fatalf("for alice waits %+v", its)
+		}
+		for n, way := range [][2]mail.Address{{alice, smith}, {smith, alice}, {alice, smith}} {
+			if _, err := f.Accounts.Rename(t.Context(), way[0], way[1], nil, f.Moving(way[0], way[1])...); err != nil {
+				t.Fatalf("rename %d: %v", n, err)
+			}
+		}
+		for _, of := range []string{"the mailbox", "the domain"} {
+			f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+				if of == "the mailbox" {
+					return quota.Quota{Octets: 4000}.Or(quota.None()), quota.None()
+				}
+				return quota.None(), quota.Quota{Octets: 4000}.Or(quota.None())
+			}})
+			room := func(octets int64) bool {
+				h, v := f.Quota.Add(t.Context(), smith, quota.Usage{Octets: octets, Messages: 1})
+				if v.OK {
+					h.End(false)
+				}
+				return v.OK
+			}
+			if room(4000-its.Octets+1) || !room(4000-its.Octets) {
+				t.Errorf("%s: of %s %v is left of 4000, where %d wait", to, of, room(4000-its.Octets), its.Octets)
+			}
+			if of == "the mailbox" {
+				continue
+			}
+			foldertest.Add(t, f, "alice@local.test")
+			if smith.Domain() != alice.Domain() && !room(4000) {
+				t.Errorf("%s: what is another one's takes room of %s", to, of)
+			}
+		}
+	}
+}
+
 // What is delivered into a mailbox is counted, and seen by who reads it; what rooms keep of an account follows it.
 func TestWhoIsToldOfADelivery(t *testing.T) {
 	cfg := foldertest.Load(t, t.TempDir(), "")
