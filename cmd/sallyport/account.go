@@ -123,11 +123,23 @@ func (a accountFreeze) Run(ctx context.Context, c console) error {
 
 type accountThaw struct{ accountArg }
 
+// Help says what becomes of the queue.
+func (accountThaw) Help() string {
+	return `What the account has in the queue leaves. Where evidence began the incident that this ends, it
+stays held, message by message, since a thief may have written it; see:
+  sallyport queue ls --account alice@example.org
+  sallyport queue release ID`
+}
+
 // Run thaws the account.
 func (a accountThaw) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		account, err := o.AccountThaw(ctx, operate.AccountRef{Address: a.Address})
-		return a.tell(c, account, err, "is active again, its queue is released", "")
+		what := "is active again, its queue is released"
+		if n := account.KeptBack; n > 0 {
+			what = fmt.Sprintf("is active again; %s in its queue, each of them held, since a thief may have written it: sallyport queue ls --account %s", words.Are(n, "message"), account.Address)
+		}
+		return a.tell(c, account, err, what, "")
 	})
 }
 

@@ -144,7 +144,11 @@ func (j *judge) suspect() {
 func (j *judge) observe(k Signal, odd, of, begin, part float64) {
 	i := k - SiteNovelty
 	d, u, f := &j.state.shares[i], j.params.usual(k), odd/of
-	d.observe(f, of, begin, part, d.normal(j.priors.Mean[i], u), u.Mix)
+	if u.Sure+u.Mixed > 0 {
+		d.observe(f, of, begin, part, d.normal(j.priors.Mean[i], u), u.Mix)
+	} else { // what is no evidence of this account does not become any when it is judged by other figures
+		d.forget()
+	}
 	y := j.state.today()
 	y.n[i] += float32(part)
 	y.s[i] += float32(part * f)
@@ -155,7 +159,11 @@ func (j *judge) observe(k Signal, odd, of, begin, part float64) {
 func (j *judge) count(k Signal, n int) {
 	if n > 0 {
 		r := j.params.rate(k)
-		j.state.paces[k-SitePace].count(r)
+		if d := &j.state.paces[k-SitePace]; r.Weight > 0 {
+			d.count(r)
+		} else {
+			d.odd, d.evidence = 0, 0
+		}
 		j.state.today().rate[k-SitePace]++
 		j.expected += r.Weight
 	}

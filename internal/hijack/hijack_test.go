@@ -121,6 +121,34 @@ func TestBulk(t *testing.T) {
 	}
 }
 
+// A bulk account that is a person's again is judged by what it does from then on: that it wrote to thousands of strangers
+// was no evidence, and does not become any at the next sign-in. A thief is contained as ever.
+func TestWhoWasBulkIsJudgedAnew(t *testing.T) {
+	person := DefaultParams()
+	bulk := person.Bulk(1000, 3000)
+	var s State
+	var v Verdict
+	at := noon
+	for range 500 {
+		at = at.Add(10 * time.Second)
+		if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: 2, Strangers: 2, Acquainted: true}}, old(bulk), bulk); v.Contain {
+			t.Fatalf("in bulk: %+v", v)
+		}
+	}
+	s, v = Advance(s, SignedIn{At: at.Add(time.Minute)}, old(person), person)
+	if v.Contain || v.Odds > 1 {
+		t.Errorf("a person again: %+v", v)
+	}
+	n := 0
+	for ; !v.Contain && n < 20; n++ {
+		at = at.Add(time.Minute)
+		s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: 1, Strangers: 1, Acquainted: true}}, old(person), person)
+	}
+	if n < 2 || n > 6 {
+		t.Errorf("a thief reaches %d", n)
+	}
+}
+
 // stolenBulk is how many recipients of a thief's list a bulk account has written to before it
 // is contained, so many a message, of which a share is refused by their servers; after a month
 // in which it wrote to 500 subscribers a day, of whom one in a hundred had left.

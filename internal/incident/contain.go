@@ -29,7 +29,7 @@ type Queue interface {
 	Releasing(account mail.Address) store.Planner
 }
 
-// Keeper contains accounts and sets them free. All its fields are needed but Clearing,
+// Keeper contains accounts and sets them free. All its fields are needed but Clearing, Thawing,
 // Resuming and Raised.
 type Keeper struct {
 	Log      *Log
@@ -39,6 +39,9 @@ type Keeper struct {
 	EndSessions func(mail.Address) int
 	// Clearing plans what else the end of an incident means; nil: nothing.
 	Clearing func(account mail.Address, since time.Time, vouched bool) store.Planner
+	// Thawing plans it in the place of Clearing where a person began the incident, without evidence, and ends it without
+	// vouching for anything; nil: Clearing does.
+	Thawing func(account mail.Address, since time.Time) store.Planner
 	// Resuming plans what else the end of a pause means; nil: nothing.
 	Resuming func(Shared) store.Planner
 	// Raised is told of each incident that was raised or ended, once; it must not block.
@@ -130,8 +133,8 @@ func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, wh
 		At: at, Rule: RuleOperator, Message: fact.Message{Account: a.Address.String()}, Text: "the account's queue", Evidence: by,
 	}.Fact())
 	with := []store.Planner{k.Queue.Releasing(a.Address)}
-	if is && k.Clearing != nil {
-		with = append(with, k.Clearing(a.Address, open.Since, vouched))
+	if is {
+		with = append(with, k.meaning(open, a.Address, vouched)...)
 	}
 	a, err = k.Accounts.Thaw(ctx, a.Address, facts, append(with, k.telling(s.String(), by, k.Log.Closing(a.Address, s, at, who, why, &closed), &closed))...)
 	if a.Address.IsZero() || closed.Number == 0 {
@@ -139,6 +142,17 @@ func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, wh
 	}
 	k.tell(closed)
 	return closed, a, err
+}
+
+// meaning plans what else the end of an incident means.
+func (k Keeper) meaning(open Incident, account mail.Address, vouched bool) []store.Planner {
+	switch {
+	case open.Rule == RuleOperator && !vouched && k.Thawing != nil:
+		return []store.Planner{k.Thawing(account, open.Since)}
+	case k.Clearing != nil:
+		return []store.Planner{k.Clearing(account, open.Since, vouched)}
+	}
+	return nil
 }
 
 // Dropping plans the end of an account's incident together with the account's.

@@ -521,3 +521,45 @@ func TestWhatAnIncidentIsOf(t *testing.T) {
 		t.Errorf("%d accounts", n)
 	}
 }
+
+// What a person began without evidence, and ends without vouching for anything, means something else than the end of any
+// other incident; where nobody plans that, it means the same.
+func TestTheEndOfAFreezeMeansLess(t *testing.T) {
+	for name, c := range map[string]struct {
+		evidence, vouched, unplanned bool
+		want                         string
+	}{
+		"a freeze":                    {want: "thawed"},
+		"a freeze, vouched for":       {vouched: true, want: "cleared"},
+		"a freeze, and then evidence": {evidence: true, want: "cleared"},
+		"nobody plans it":             {unplanned: true, want: "cleared"},
+	} {
+		s := newSite(t)
+		alice := s.account("alice@local.test")
+		s.Clearing = func(mail.Address, time.Time, bool) store.Planner { return noted("cleared") }
+		if !c.unplanned {
+			s.Thawing = func(a mail.Address, since time.Time) store.Planner {
+				if a != alice || !since.Equal(s.now) {
+					t.Errorf("%s: %s since %s", name, a, since)
+				}
+				return noted("thawed")
+			}
+		}
+		_, _, _, err := s.Contain(t.Context(), Incident{Account: alice, Rule: RuleOperator, By: "uid 0", Reason: "seen in a leak"})
+		must(t, err)
+		if c.evidence {
+			s.raised = nil
+			_, _, _, err = s.Contain(t.Context(), Incident{Account: alice, Rule: "hijack", Reason: "a blast"})
+			must(t, err)
+			_, err = s.ids.SetPassword(t.Context(), alice, "another one altogether", nil)
+			must(t, err)
+		}
+		_, _, err = s.Free(t.Context(), alice, StateReleased, "uid 0", "", c.vouched)
+		must(t, err)
+		for _, key := range []string{"thawed", "cleared"} {
+			if s.isNoted(key) != (key == c.want) {
+				t.Errorf("%s: %s %v", name, key, s.isNoted(key))
+			}
+		}
+	}
+}

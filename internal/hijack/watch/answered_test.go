@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/mail"
@@ -95,5 +96,37 @@ func TestRefusalsNameTheCredentialOfTheirMessages(t *testing.T) {
 	}
 	if len(w.found) != 1 || !slices.Equal(w.found[0].Used, []string{"app-stolen"}) || w.found[0].Credential != "the app password stolen" {
 		t.Errorf("%+v", w.found)
+	}
+}
+
+// Who wrote to an account with proof that it was he chooses what his server answers: nobody has an account contained by writing to
+// it and refusing its answers. What others refuse counts as ever, and so does it once he is forgotten.
+func TestWhoWroteFirstContainsNobodyByRefusing(t *testing.T) {
+	for name, c := range map[string]struct {
+		hears bool
+		later time.Duration
+		want  bool
+	}{
+		"they wrote first":          {true, time.Hour, false},
+		"they did not":              {false, time.Hour, true},
+		"they wrote a quarter ago":  {true, 100 * 24 * time.Hour, true},
+		"they wrote two months ago": {true, 60 * 24 * time.Hour, false},
+	} {
+		w := newWorld(t, refusalsAlone)
+		alice := addr(t, "alice@local.test")
+		for n := range 20 {
+			if c.hears {
+				w.hears(fmt.Sprintf("c%d@evil%d.test", n, n), "alice@local.test")
+			}
+		}
+		w.pass(c.later)
+		for n := range 20 {
+			who := fmt.Sprintf("c%d@evil%d.test", n, n)
+			w.submit(who)
+			w.Answered(t.Context(), Answer{Account: alice, Refused: []mail.Address{addr(t, who)}, All: 1})
+		}
+		if got := len(w.found) > 0; got != c.want {
+			t.Errorf("%s: contained %v", name, got)
+		}
 	}
 }

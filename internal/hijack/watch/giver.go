@@ -198,3 +198,59 @@ func (w *Watch) submittedWith(ctx context.Context, of mail.Address, id mail.ID) 
 	}
 	return used
 }
+
+// Thawing plans what it means here that a person frees an account whom a person had stopped, and vouches for nothing.
+// As long as all is good still with which there was evidence given, it speaks against the account as before, since whoever
+// gave it may be there as before; else it is cleared, as by Clearing. What came since the account was stopped it does not
+// know in either case.
+func (w *Watch) Thawing(of mail.Address, since time.Time) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		good, err := w.good(of)
+		if err != nil {
+			return store.Share{}, err
+		}
+		a, err := w.enter(ctx, of)
+		if err != nil {
+			return store.Share{}, err
+		}
+		stands := a.gaveAllWith(good)
+		if stands {
+			a.heard = nil // it is counted anew
+		}
+		who := a.who
+		a.mu.Unlock()
+		w.unpin(a)
+		if !stands {
+			return w.Clearing(of, since, false)(ctx)
+		}
+		return store.Share{Mutations: w.bookAt(ctx, w.o.Now()).forget(who, since)}, nil
+	}
+}
+
+// good are the names of what opens an account now.
+func (w *Watch) good(of mail.Address) (map[string]bool, error) {
+	if w.o.Credentials == nil {
+		return nil, nil
+	}
+	has, err := w.o.Credentials(of)
+	if err != nil {
+		return nil, err
+	}
+	good := map[string]bool{accounts.TokenID: true} // it is kept nowhere, and nobody revokes one by itself
+	for _, c := range has {
+		good[nameOf(c)] = true
+		good[accounts.AnyCertificate] = good[accounts.AnyCertificate] || c.Kind == accounts.KindCertificate
+	}
+	return good, nil
+}
+
+// gaveAllWith reports whether evidence against the account was given, and all of it with what is among these; the lock
+// is held.
+func (a *account) gaveAllWith(good map[string]bool) bool {
+	for id := range a.gave {
+		if !good[id] {
+			return false
+		}
+	}
+	return len(a.gave) > 0
+}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/incident"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
@@ -203,6 +205,77 @@ func TestWhatWasUsedIsRenamed(t *testing.T) {
 		}
 		if !slices.Equal(last.Used, []string{"app-phone", "app-stolen"}) {
 			t.Errorf("crash %v: %+v", crash, last)
+		}
+	}
+}
+
+// A person who stops an account and sets it free again, and neither vouches for it nor takes from it what the evidence was
+// given with, has changed nothing: whoever gave it is contained by what was missing, as if nobody had stopped him. One that
+// was revoked, or a password that is another one now, ends it.
+func TestAFreezeAloneForgivesNothing(t *testing.T) {
+	most := strangers(t)
+	alice := addr(t, "alice@local.test")
+	cert := accounts.Credential{ID: "", Kind: accounts.KindCertificate, Name: "one of several"}
+	token := accounts.Credential{ID: accounts.TokenID, Kind: accounts.KindToken}
+	for name, c := range map[string]struct {
+		used accounts.Credential
+		has  []accounts.Credential
+		want bool
+	}{
+		"nothing was changed":            {app("stolen"), []accounts.Credential{app("desk"), app("stolen")}, true},
+		"it was revoked":                 {app("stolen"), []accounts.Credential{app("desk")}, false},
+		"a certificate, nobody's":        {cert, []accounts.Credential{app("desk")}, false},
+		"a certificate, of several":      {cert, []accounts.Credential{{ID: "cert7", Kind: accounts.KindCertificate}}, true},
+		"a token, which is kept nowhere": {token, []accounts.Credential{app("desk")}, true},
+		"what has no name":               {accounts.Credential{Kind: accounts.KindLocal}, []accounts.Credential{app("desk")}, false},
+	} {
+		w := newWorld(t, nil)
+		for n := range most - 1 {
+			if w.with(c.used, fmt.Sprintf("v%d@remote%d.test", n, n)) {
+				t.Fatalf("%s: contained by %d", name, n+1)
+			}
+			w.pass(time.Second)
+		}
+		fault := errors.New("the accounts do not read")
+		w.Watch.o.Credentials = func(mail.Address) ([]accounts.Credential, error) { return nil, fault }
+		if _, err := w.Thawing(alice, w.time())(t.Context()); !errors.Is(err, fault) {
+			t.Errorf("%s: what is not known is taken for gone: %v", name, err)
+		}
+		w.Watch.o.Credentials = func(of mail.Address) ([]accounts.Credential, error) { return c.has, nil }
+		tx, done, err := store.Tx{}.With(t.Context(), w.Thawing(alice, w.time()))
+		must(t, err)
+		_, err = w.st.Apply(t.Context(), tx, store.Durable)
+		must(t, err)
+		must(t, done(nil))
+		if got := w.with(c.used, "next@elsewhere.test"); got != c.want {
+			t.Errorf("%s: contained by the next stranger: %v", name, got)
+		}
+	}
+}
+
+// Who first wrote to an account while it was stopped is unknown to it afterwards, whether what spoke against it stands or not:
+// whoever waits for its end has won nobody by waiting. Who wrote before is known as before.
+func TestWhoWroteWhileItWasStoppedIsUnknown(t *testing.T) {
+	const alice = "alice@local.test"
+	for name, has := range map[string][]accounts.Credential{"evidence stands": {app("stolen")}, "it was revoked": {app("desk")}} {
+		w := newWorld(t, nil)
+		w.hears("early@far.test", alice)
+		w.with(app("stolen"), "v@remote.test")
+		w.pass(time.Hour)
+		since := w.time()
+		w.hears("late@far.test", alice)
+		w.pass(time.Hour)
+		if !w.knows(alice, "late@far.test") {
+			t.Fatalf("%s: who wrote is a stranger", name)
+		}
+		w.Watch.o.Credentials = func(mail.Address) ([]accounts.Credential, error) { return has, nil }
+		tx, done, err := store.Tx{}.With(t.Context(), w.Thawing(addr(t, alice), since))
+		must(t, err)
+		_, err = w.st.Apply(t.Context(), tx, store.Durable)
+		must(t, err)
+		must(t, done(nil))
+		if w.knows(alice, "late@far.test") || !w.knows(alice, "early@far.test") {
+			t.Errorf("%s: known are late %v, early %v", name, w.knows(alice, "late@far.test"), w.knows(alice, "early@far.test"))
 		}
 	}
 }

@@ -23,7 +23,7 @@ const renameVersion = 1
 type renamed struct {
 	Version int          `json:"v"`
 	From    mail.Address `json:"from"`
-	To      mail.Address `json:"to"`
+	To      mail.Address `json:"to"` // zero: they are nobody's any more
 }
 
 func (r renamed) key() []byte { return []byte(prefixRename + r.From.Key()) }
@@ -76,6 +76,39 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 	}
 }
 
+// Dropping plans that nothing is known of an account any more, as a share in the act by which it comes or goes: who has
+// its address next is somebody else, of whom nothing is known and against whom nothing speaks. Its correspondents follow,
+// as with Moving.
+func (w *Watch) Dropping(of mail.Address) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		r := renamed{Version: renameVersion, From: of}
+		note, err := json.Marshal(r)
+		if err != nil {
+			return store.Share{}, err
+		}
+		a, err := w.enter(ctx, of)
+		if err != nil {
+			return store.Share{}, err
+		}
+		m, place := []store.Mutation{{Key: r.key(), Value: note}}, -1
+		if a.number > 0 { // else nothing stands in the store, and where nobody is watched it stays so
+			var gone store.Mutation
+			gone, place = a.forgotten()
+			m = append(m, gone)
+		}
+		a.mu.Unlock()
+		return store.Share{Mutations: m, Done: func(err error) error {
+			defer w.unpin(a)
+			defer a.vacate(place)
+			if err != nil {
+				return nil
+			}
+			a.clear()
+			return w.follow(context.WithoutCancel(ctx), r)
+		}}, nil
+	}
+}
+
 // forgotten is the mutation by which nothing is known of the account; the lock is held.
 func (a *account) forgotten() (m store.Mutation, place int) {
 	known := a.state
@@ -116,7 +149,10 @@ const followMost = 1000
 // follow takes whom a renamed account corresponds with to its other address, a part at a time,
 // and then forgets that it was to be done.
 func (w *Watch) follow(ctx context.Context, r renamed) error {
-	from, to := w.o.Key.Account(r.From.Key()), w.o.Key.Account(r.To.Key())
+	from, to := w.o.Key.Account(r.From.Key()), hijack.Fingerprint(0)
+	if !r.To.IsZero() {
+		to = w.o.Key.Account(r.To.Key())
+	}
 	for {
 		m, err := w.following(ctx, from, to)
 		if err != nil {
@@ -134,11 +170,14 @@ func (w *Watch) follow(ctx context.Context, r renamed) error {
 	}
 }
 
-// following is what is to be written next; nothing: all is done.
+// following is what is to be written next; nothing: all is done. Where to is nobody, all is forgotten.
 func (w *Watch) following(ctx context.Context, from, to hijack.Fingerprint) (out []store.Mutation, err error) {
 	now := w.o.Now()
 	move := func(k, v, other []byte) error {
 		out = append(out, store.Mutation{Key: slices.Clone(k), Delete: true})
+		if to == 0 {
+			return nil
+		}
 		was, err := w.o.Store.Get(ctx, other)
 		switch {
 		case err == nil && !decodeTime(v, now).Before(decodeTime(was, now)):

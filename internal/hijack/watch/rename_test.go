@@ -107,3 +107,65 @@ func TestEvidenceFollowsARenamedAccount(t *testing.T) {
 		}
 	}
 }
+
+// Of who gets the address of an account that is gone nothing is known, and nothing speaks against him; the site knows whom it
+// knew, and where the act fails all is as before.
+func TestAnHeirBeginsAnew(t *testing.T) {
+	const many = followMost // correspondents, so that it takes several acts
+	alice := "alice@local.test"
+	who := addr(t, alice)
+	for name, c := range map[string]struct {
+		ends  error
+		crash bool
+	}{"at once": {nil, false}, "after a crash": {nil, true}, "it failed": {store.ErrUnavailable, false}} {
+		w := newWorld(t, nil)
+		var friends []hijack.Fingerprint
+		for n := range many {
+			friends = append(friends, w.o.Key.Address(addr(t, fmt.Sprintf("f%d@remote.test", n))))
+		}
+		_, err := w.st.Apply(t.Context(), store.Tx{Mutations: newBook(t.Context(), w.st, w.time(), time.Hour).learn(hijack.Wrote(w.o.Key.Account(alice), friends, w.time()))}, store.Durable)
+		must(t, err)
+		w.hears("stranger@remote.test", alice)
+		w.SignedIn(t.Context(), Act{Account: who, Network: "192.0.2.0/24", Program: "mua"})
+		w.Changed(t.Context(), who, "its forward")
+		for n := range 2 {
+			w.with(app("stolen"), fmt.Sprintf("v%d@far%d.test", n, n))
+		}
+		known := func() string {
+			a, err := w.enter(t.Context(), who)
+			must(t, err)
+			defer w.unpin(a)
+			defer a.mu.Unlock()
+			return fmt.Sprintf("%x %v %d %v", a.state.Append(nil), a.since.IsZero(), len(a.gave), a.wrong)
+		}
+		before, left := known(), w.left(alice)
+		tx, done, err := store.Tx{}.With(t.Context(), w.Dropping(who))
+		must(t, err)
+		if c.ends == nil {
+			_, err = w.st.Apply(t.Context(), tx, store.Durable)
+			must(t, err)
+		}
+		if c.crash {
+			w.open(nil)
+		} else {
+			must(t, done(c.ends))
+		}
+		if c.ends != nil {
+			if known() != before || w.left(alice) != left || w.given(alice) != 1 {
+				t.Errorf("%s: %d of %d keys are left", name, w.left(alice), left)
+			}
+			continue
+		}
+		nothing := fmt.Sprintf("%x true 0 %v", hijack.State{}.Append(nil), mistakes{})
+		if got, n := known(), w.left(alice)+w.given(alice); got != nothing || n != 0 {
+			t.Errorf("%s: %d keys are left, and known is %s", name, n, got)
+		}
+		b := newBook(t.Context(), w.st, w.time(), time.Hour)
+		if _, ok := b.wrote(friends[3], w.o.Key.Account(alice)); ok {
+			t.Errorf("%s: the other side knows an heir", name)
+		}
+		if _, ok := b.Site(friends[3]); !ok {
+			t.Errorf("%s: the site has forgotten whom it wrote to", name)
+		}
+	}
+}

@@ -82,6 +82,8 @@ type Options struct {
 	// Submitted returns those credentials of an account with which a message of it was submitted, as
 	// far as the account still has them; nil: nobody knows.
 	Submitted func(context.Context, mail.Address, mail.ID) ([]accounts.Credential, error)
+	// Credentials returns those that an account has; nil: nobody knows.
+	Credentials func(mail.Address) ([]accounts.Credential, error)
 	// Queued reports whether there is a message in the queue.
 	Queued func(context.Context, mail.ID) bool
 	Now    func() time.Time
@@ -267,9 +269,10 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 	if w.Mode() == hijack.Off || by.Account.IsZero() {
 		return
 	}
-	refused := 0
+	refused, b, who := 0, w.bookAt(ctx, w.o.Now()), w.o.Key.Account(by.Account.Key())
 	for _, r := range by.Refused {
-		if w.Mistaken(ctx, by.Account, r) {
+		// Whoever wrote first is found on no list; but he chooses what his server answers.
+		if _, wroteFirst := b.heardFrom(who, w.o.Key.Address(r)); !wroteFirst && w.Mistaken(ctx, by.Account, r) {
 			refused++
 		}
 	}

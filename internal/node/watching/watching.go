@@ -53,8 +53,9 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 		Pause: func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error) {
 			return w.Incidents.Pause(ctx, i, by, with...)
 		},
-		Submitted: w.submittedWith,
-		Write:     d.Trace.Write, Now: o.Now, Passed: d.Clock.Now, Age: d.Clock.Age, Logger: o.Logger,
+		Submitted:   w.submittedWith,
+		Credentials: d.Accounts.Credentials,
+		Write:       d.Trace.Write, Now: o.Now, Passed: d.Clock.Now, Age: d.Clock.Age, Logger: o.Logger,
 		Queued: func(ctx context.Context, id mail.ID) bool {
 			_, err := d.Spool.Get(ctx, id)
 			return !errors.Is(err, spool.ErrNotFound)
@@ -64,7 +65,7 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 		return nil, err
 	}
 	w.Incidents = incident.Keeper{
-		Log: incident.NewLog(d.Store), Accounts: d.Accounts, Queue: d.Spool, EndSessions: o.EndSessions, Clearing: w.clearing, Resuming: w.Watch.Resuming, Now: o.Now,
+		Log: incident.NewLog(d.Store), Accounts: d.Accounts, Queue: d.Spool, EndSessions: o.EndSessions, Clearing: w.clearing, Thawing: w.thawing, Resuming: w.Watch.Resuming, Now: o.Now,
 		Raised: func(incident.Incident) { o.Raised() },
 	}
 	w.Networks, err = guard.Open(ctx, guard.Options{
@@ -76,8 +77,18 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 // clearing plans what the end of an account's incident means to whoever watches it, and to what was found of its
 // senders.
 func (w *Watchers) clearing(account mail.Address, since time.Time, vouched bool) store.Planner {
+	return together(w.Watch.Clearing(account, since, vouched), w.o.Data.Findings.Clearing(account, since, vouched))
+}
+
+// thawing plans it where a person began the incident and vouches for nothing.
+func (w *Watchers) thawing(account mail.Address, since time.Time) store.Planner {
+	return together(w.Watch.Thawing(account, since), w.o.Data.Findings.Clearing(account, since, false))
+}
+
+// together plans as one what several plan.
+func together(all ...store.Planner) store.Planner {
 	return func(ctx context.Context) (store.Share, error) {
-		tx, done, err := store.Tx{}.With(ctx, w.Watch.Clearing(account, since, vouched), w.o.Data.Findings.Clearing(account, since, vouched))
+		tx, done, err := store.Tx{}.With(ctx, all...)
 		if err != nil {
 			return store.Share{}, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
@@ -64,6 +65,51 @@ func TestEvidenceIsClearedWithItsIncident(t *testing.T) {
 	}
 	if p.submit(p.alice, "friend@far.test").Contained {
 		t.Error("it is contained anew by what was forgiven")
+	}
+}
+
+// A person who stops an account and sets it free has forgiven nothing, while that is good with which the evidence was given;
+// names that it was found to send as since then are forgotten all the same.
+func TestAThawForgivesNothing(t *testing.T) {
+	most := 0
+	for _, what := range []string{"how many", "nothing was changed", "another password"} {
+		p := openIn(t, foldertest.NewMachine().World(settings.World{}))
+		has, err := p.data.Accounts.Credentials(p.alice)
+		if err != nil || len(has) == 0 {
+			t.Fatalf("%v, %v", has, err)
+		}
+		writes := func(n int) bool {
+			return p.send(watch.Act{Account: p.alice, Used: has[:1]}, fmt.Sprintf("v%d@remote%d.test", n, n)).Contained
+		}
+		if what == "how many" {
+			for !writes(most) {
+				most++
+			}
+			continue
+		}
+		for n := range most {
+			if writes(n) {
+				t.Fatalf("%s: contained by %d of %d", what, n+1, most+1)
+			}
+		}
+		if _, _, _, err := p.contain(t.Context(), incident.Incident{Account: p.alice, Rule: incident.RuleOperator, By: "me", Reason: "a leak"}); err != nil {
+			t.Fatal(err)
+		}
+		p.data.Findings.Keep(t.Context(), p.data.Findings.Used(p.alice, true, func(mail.Domain) bool { return true }, bind.Use{Where: bind.InFrom, Address: foldertest.Address(t, "boss@local.test")}))
+		if what == "another password" {
+			if _, err := p.data.Accounts.SetPassword(t.Context(), p.alice, "another horse", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := p.Incidents.Free(t.Context(), p.alice, incident.StateReleased, "me", "", false); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(p.data.Findings.List(p.alice)); n != 0 {
+			t.Errorf("%s: %d names are found", what, n)
+		}
+		if got := writes(most); got != (what == "nothing was changed") {
+			t.Errorf("%s: contained by the next stranger: %v", what, got)
+		}
 	}
 }
 

@@ -41,7 +41,8 @@ type Account struct {
 	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
 	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
 	SessionsEnded int      `json:"sessions_ended,omitempty"`
-	Incident      uint64   `json:"incident,omitempty"` // the one that began with a freeze
+	KeptBack      int      `json:"kept_back,omitempty"` // messages that stay held one by one, told by AccountThaw
+	Incident      uint64   `json:"incident,omitempty"`  // the one that began with a freeze
 	// Incidents, the latest first, and Story, of the last days, are told by AccountShow.
 	Incidents []incident.Incident `json:"incidents,omitempty"`
 	Story     *incident.Story     `json:"story,omitempty"`
@@ -125,7 +126,7 @@ func (op *Actions) AccountAdd(ctx context.Context, by call.Caller, r AccountAdd)
 		if err := op.orphan(ctx, by, a); err != nil {
 			return Account{}, err
 		}
-		with = append(op.rightsDropped(by, a), op.o.Findings.Dropping(a))
+		with = op.dropped(by, a)
 	}
 	account, err := op.o.Accounts.Add(ctx, a, r.Password, sending, fact.EncodeAll(call.AccountChanged(op.o.Now(), by, a, "added", sendingPairs(sending)...)), with...)
 	if err != nil {
@@ -179,17 +180,38 @@ func (op *Actions) AccountFreeze(ctx context.Context, by call.Caller, r AccountR
 
 // AccountThaw lets a frozen account act again, releases its queue, and ends its incident,
 // in one act. What was set aside is due afterwards; repeating it is harmless, and completes
-// that. An incident that evidence began needs another password first.
+// that. An incident that evidence began needs another password first, and ends as by its release:
+// nobody said which of what the account has in the queue is its owner's, so that all of it stays
+// held, message by message.
 func (op *Actions) AccountThaw(ctx context.Context, by call.Caller, r call.AccountRef) (Account, error) {
 	a, err := call.ParseAccount(r.Address)
 	if err != nil {
 		return Account{}, err
+	}
+	open, is, err := op.o.Keeper.Log.Open(ctx, a)
+	if err != nil {
+		return Account{}, err
+	}
+	if is && open.Rule != incident.RuleOperator {
+		return op.released(ctx, by, open)
 	}
 	_, account, err := op.o.Keeper.Free(ctx, a, incident.StateReleased, by.Name(), "thawed", false, call.DoneBy(by)...)
 	if err != nil {
 		return Account{}, incidents.MayNotEnd(err)
 	}
 	return op.view(account), nil
+}
+
+// released ends an incident that evidence began, with nothing of what it holds.
+func (op *Actions) released(ctx context.Context, by call.Caller, i incident.Incident) (Account, error) {
+	end, err := op.o.Incidents.IncidentRelease(ctx, by, incidents.IncidentRelease{Number: i.Number, Reason: "thawed"})
+	if err != nil {
+		return Account{}, err
+	}
+	account, err := op.o.Accounts.Get(i.Account)
+	v := op.view(account)
+	v.KeptBack = end.Held
+	return v, err
 }
 
 // AccountRemove removes an account, its forward, its rights to send as others and
@@ -212,7 +234,7 @@ func (op *Actions) AccountRemove(ctx context.Context, by call.Caller, r call.Acc
 	if account.Source.Directory != "" && !account.Source.Absent && account.Source.AlsoIn == "" {
 		return Account{}, call.Invalid(fmt.Errorf("the directory %s lists %s, which would be back with its next list, and thawed; freeze it, or remove it there first", account.Source.Directory, a))
 	}
-	with := append(op.rightsDropped(by, a), op.o.Findings.Dropping(a), op.o.Queue.Holding(a, reasonRemoved), op.o.Keeper.Dropping(a, call.DoneBy(by)...))
+	with := append(op.dropped(by, a), op.o.Queue.Holding(a, reasonRemoved), op.o.Keeper.Dropping(a, call.DoneBy(by)...))
 	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(call.AccountChanged(op.o.Now(), by, a, "removed")), with...); err != nil {
 		return Account{}, err
 	}

@@ -189,10 +189,14 @@ func Reaches(w Watcher) func(ctx context.Context, account mail.Address, what str
 	return w.Changed
 }
 
-// rightsDropped plans to take away what belongs to an account that goes or comes.
-func (op *Actions) rightsDropped(by call.Caller, a mail.Address) []store.Planner {
+// dropped plans to take away what belongs to an account that goes or comes, and to forget what is known of it.
+func (op *Actions) dropped(by call.Caller, a mail.Address) []store.Planner {
+	plans := []store.Planner{op.o.Findings.Dropping(a)}
 	if c, any := op.o.Domains.RightsDropped(by, a); any {
-		return []store.Planner{op.o.Book.Planned(c)}
+		plans = append(plans, op.o.Book.Planned(c))
 	}
-	return nil
+	if op.o.Watch != nil {
+		plans = append(plans, op.o.Watch.Dropping(a))
+	}
+	return plans
 }

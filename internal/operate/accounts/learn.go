@@ -11,14 +11,16 @@ import (
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/call"
+	"sallyport/internal/store"
 )
 
-// Watcher is what an operator needs of package watch: to teach whom accounts wrote to, and to
-// tell what of them is changed.
+// Watcher is what an operator needs of package watch: to teach whom accounts wrote to, to
+// tell what of them is changed, and to have forgotten what is known of one that goes or comes.
 type Watcher interface {
 	Learn(ctx context.Context, of mail.Address, all []watch.Acquaintance, facts func(taught int) [][]byte) (int, error)
 	LearnNormal(ctx context.Context, of mail.Address, all []watch.Sending, facts func(messages int) [][]byte) (int, error)
 	Changed(ctx context.Context, of mail.Address, what string)
+	Dropping(of mail.Address) store.Planner
 }
 
 // MaxLearn is how many correspondents one request teaches.

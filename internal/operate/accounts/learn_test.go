@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,12 +10,14 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/call"
+	"sallyport/internal/store"
 	"sallyport/test/operator"
 )
 
@@ -24,6 +27,7 @@ type pupil struct {
 	all     []watch.Acquaintance
 	changed []string // what it was told
 	normal  []string // the messages that it was told of
+	dropped []string // of whom it was to forget everything
 }
 
 func (p *pupil) Learn(ctx context.Context, _ mail.Address, all []watch.Acquaintance, facts func(int) [][]byte) (int, error) {
@@ -54,6 +58,13 @@ func (p *pupil) Changed(_ context.Context, of mail.Address, what string) {
 	p.changed = append(p.changed, of.String()+": "+what)
 }
 
+func (p *pupil) Dropping(of mail.Address) store.Planner {
+	return func(context.Context) (store.Share, error) {
+		p.dropped = append(p.dropped, of.String())
+		return store.Share{}, nil
+	}
+}
+
 func (p *pupil) text() string {
 	var out []string
 	for _, a := range p.all {
@@ -61,6 +72,33 @@ func (p *pupil) text() string {
 	}
 	p.all = nil
 	return strings.Join(out, " ")
+}
+
+// What is known of an account goes with it, and an account that comes begins with nothing, whoever had its address; one that
+// is there already keeps what is known of it.
+func TestWhatIsKnownGoesWithTheAccount(t *testing.T) {
+	w := operator.New(t)
+	p := &pupil{w: w}
+	w.With(func(o *operate.Options) { o.Watch = p })
+	ctx, self := t.Context(), operate.Self()
+	add := operate.AccountAdd{Address: "Alice@local.test", Password: "a long password", Role: "person"}
+	dropped := func(want ...string) {
+		t.Helper()
+		if fmt.Sprint(p.dropped) != fmt.Sprint(want) {
+			t.Errorf("forgotten: %v, want %v", p.dropped, want)
+		}
+		p.dropped = nil
+	}
+	_, err := w.AccountAdd(ctx, self, add)
+	operator.Check(t, err)
+	dropped("alice@local.test")
+	if _, err = w.AccountAdd(ctx, self, add); !errors.Is(err, accounts.ErrExists) {
+		t.Errorf("it is made twice: %v", err)
+	}
+	dropped()
+	_, err = w.AccountRemove(ctx, self, operate.AccountRef{Address: "alice@local.test"})
+	operator.Check(t, err)
+	dropped("alice@local.test")
 }
 
 func TestLearn(t *testing.T) {

@@ -69,6 +69,51 @@ func TestAnIncidentNeedsAnotherPassword(t *testing.T) {
 	}
 }
 
+// A thaw ends an incident that evidence began as its release does: nobody said what of the queue is the owner's, and
+// nothing of it leaves. What a person froze a person thaws, with all that it has.
+func TestAThawLetsNothingOfAThiefGo(t *testing.T) {
+	w := operator.New(t)
+	c, before, after := w.Contained(t)
+	_, err := c.AccountPassword(t.Context(), operate.AccountPassword{Address: "alice@local.test", Password: "another horse"})
+	operator.Check(t, err)
+	a, err := c.AccountThaw(t.Context(), operate.AccountRef{Address: "ALICE@local.test"})
+	operator.Check(t, err)
+	if a.Standing != "active" || a.KeptBack != 2 || a.QueueHeld != "" {
+		t.Errorf("%+v", a)
+	}
+	states := func(want string) {
+		t.Helper()
+		for _, id := range []string{before.ID, after.ID} {
+			if m, err := c.QueueShow(t.Context(), operate.QueueRef{ID: id}); err != nil || m.State != want {
+				t.Errorf("%s is %q, want %q: %v", id, m.State, want, err)
+			}
+		}
+	}
+	states("held")
+	v, err := c.IncidentShow(t.Context(), operate.IncidentRef{Number: 1})
+	if operator.Check(t, err); v.State != incident.StateReleased || v.ClosedFor != "thawed" {
+		t.Errorf("%+v", v)
+	}
+	// Again is harmless, and lets nothing go either.
+	a, err = c.AccountThaw(t.Context(), operate.AccountRef{Address: "alice@local.test"})
+	if operator.Check(t, err); a.Standing != "active" || a.KeptBack != 0 {
+		t.Errorf("%+v", a)
+	}
+	states("held")
+	for _, id := range []string{before.ID, after.ID} {
+		_, err = c.QueueRelease(t.Context(), operate.QueueChange{Select: operate.Select{IDs: []string{id}}})
+		operator.Check(t, err)
+	}
+	_, err = c.AccountFreeze(t.Context(), operate.AccountReason{Address: "alice@local.test", Reason: "asks for it"})
+	operator.Check(t, err)
+	states("held with its account")
+	a, err = c.AccountThaw(t.Context(), operate.AccountRef{Address: "alice@local.test"})
+	if operator.Check(t, err); a.KeptBack != 0 {
+		t.Errorf("%+v", a)
+	}
+	states("waiting")
+}
+
 func TestAFalseAlarmLetsAllGo(t *testing.T) {
 	w := operator.New(t)
 	c, before, after := w.Contained(t)
