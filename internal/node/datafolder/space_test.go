@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/budget/quota"
 	"sallyport/internal/mail"
@@ -52,14 +53,20 @@ func TestWhatADiskKeepsFree(t *testing.T) {
 	}
 }
 
-// deliver delivers a message to alice, and returns how that ended.
+// deliver delivers a message to alice that came now, and returns how that ended.
 func (a *aging) deliver(text string) int {
+	a.t.Helper()
+	return a.deliverOf(a.m.Now(), text)
+}
+
+// deliverOf delivers a message to alice that came at some time.
+func (a *aging) deliverOf(came time.Time, text string) int {
 	a.t.Helper()
 	id, err := mail.NewID(a.m.Now(), a.w.Rand)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	out := a.Mailboxes.Deliver(a.t.Context(), nexthop.Job{ID: id, Size: int64(len(text)), Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: a.alice}, Mailbox: a.alice}}, Envelope: mail.Envelope{From: mail.NullPath()},
+	out := a.Mailboxes.Deliver(a.t.Context(), nexthop.Job{ID: id, Received: came, Size: int64(len(text)), Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: a.alice}, Mailbox: a.alice}}, Envelope: mail.Envelope{From: mail.NullPath()},
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }})
 	if len(out) != 1 {
 		a.t.Fatalf("%+v", out)

@@ -55,6 +55,8 @@ type host struct {
 	mu      sync.Mutex
 	inForce *tls.Config
 	facts   []string
+	at      []time.Time // of facts
+	alone   bool        // nobody else changes what is presented
 }
 
 func begin(t *testing.T, more ...string) *host {
@@ -74,13 +76,20 @@ func begin(t *testing.T, more ...string) *host {
 			defer h.mu.Unlock()
 			return h.inForce
 		},
-		Change: func(fn func()) { fn() },
+		Change: func(fn func()) {
+			h.alone = true
+			defer func() { h.alone = false }()
+			fn()
+		},
 		Present: func(c *tls.Config) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
+			if !h.alone {
+				t.Error("it is presented while others may change it")
+			}
 			h.inForce = c
 		},
-		Record: func(_ context.Context, f fact.Fact) { h.facts = append(h.facts, f.Rule) },
+		Record: func(_ context.Context, f fact.Fact) { h.facts, h.at = append(h.facts, f.Rule), append(h.at, f.At) },
 	})
 	return h
 }

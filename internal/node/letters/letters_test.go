@@ -41,7 +41,8 @@ type desk struct {
 	cfg    config.Config
 	data   *datafolder.Folder
 	alice  mail.Address
-	mu     sync.Mutex // of handed
+	told   []directory.Contact // beside the mailboxes
+	mu     sync.Mutex          // of handed
 	handed []spool.Claim
 }
 
@@ -80,8 +81,8 @@ func openIn(t *testing.T, w settings.World) *desk {
 			defer d.mu.Unlock()
 			d.handed = append(d.handed, c)
 		},
-		Sign: func(mail.Domain, message.Header, []byte) ([]byte, error) {
-			return []byte("X-Signed: yes\r\n"), nil
+		Sign: func(from mail.Domain, _ message.Header, _ []byte) ([]byte, error) {
+			return []byte("X-Signed: " + from.ASCII() + "\r\n"), nil
 		},
 		Flood: flood.NewGauge(flood.DefaultLimits(), w.Now),
 	})
@@ -89,7 +90,7 @@ func openIn(t *testing.T, w settings.World) *desk {
 }
 
 func (d *desk) snapshot(accounts ...mail.Address) *directory.Snapshot {
-	s, err := directory.NewSnapshot(directory.Config{Hostname: d.cfg.Hostname, Domains: []directory.Domain{{Name: d.alice.Domain(), Deliver: directory.DeliverMaildir}}}, accounts)
+	s, err := directory.NewSnapshot(directory.Config{Hostname: d.cfg.Hostname, Domains: []directory.Domain{{Name: d.alice.Domain(), Deliver: directory.DeliverMaildir}}, Contacts: d.told}, accounts)
 	if err != nil {
 		d.t.Fatal(err)
 	}

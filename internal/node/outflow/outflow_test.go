@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +40,11 @@ type yard struct {
 	cfg   config.Config
 	ways  *Ways
 	data  *datafolder.Folder
+	known *directory.Snapshot
 	alice mail.Address
+
+	mu    sync.Mutex // of fared
+	fared []tlspolicy.Session
 }
 
 func open(t *testing.T) *yard {
@@ -60,10 +65,15 @@ func openIn(t *testing.T, w settings.World) *yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := foldertest.Directory(t, y.cfg, y.alice)
+	y.known = foldertest.Directory(t, y.cfg, y.alice)
 	y.Outflow = Open(Options{
-		World: w, Config: func() config.Config { return y.cfg }, InForce: func() *Ways { return y.ways }, Data: y.data, Directory: func() *directory.Snapshot { return dir },
-		Watch: who.Watch, Fared: func(tlspolicy.Session) {},
+		World: w, Config: func() config.Config { return y.cfg }, InForce: func() *Ways { return y.ways }, Data: y.data, Directory: func() *directory.Snapshot { return y.known },
+		Watch: who.Watch,
+		Fared: func(s tlspolicy.Session) {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			y.fared = append(y.fared, s)
+		},
 	})
 	y.adopt("")
 	t.Cleanup(func() { y.ways.Retire(nil) })

@@ -2,6 +2,8 @@ package reporting
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -44,12 +46,32 @@ type office struct {
 	dns    *dnsx.Fake
 	now    time.Time
 	handed []spool.Claim
+	known  *directory.Snapshot
+	ways   *ways.Ways // of the means that were made last
+	// dial connects to others; nil: to nobody.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func open(t *testing.T) *office {
 	t.Helper()
-	o := &office{t: t, dir: t.TempDir(), dns: &dnsx.Fake{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	o.world = settings.World{Now: func() time.Time { return o.now }, Resolver: o.dns}.Complete()
+	o := &office{t: t, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	o.begin(settings.World{Now: func() time.Time { return o.now }})
+	return o
+}
+
+// begin opens it in a world.
+func (o *office) begin(w settings.World) {
+	t := o.t
+	t.Helper()
+	o.dir, o.dns = t.TempDir(), &dnsx.Fake{}
+	w.Resolver, w.PolicyPort = o.dns, 4443
+	w.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if o.dial == nil {
+			return nil, errors.New("there is nobody at " + address)
+		}
+		return o.dial(ctx, network, address)
+	}
+	o.world = w.Complete()
 	var err error
 	o.data, err = datafolder.Open(t.Context(), o.configure(""), datafolder.Options{
 		World: o.world, FS: vfs.Default, Version: "test", Overlap: func() time.Duration { return time.Hour },
@@ -67,15 +89,17 @@ func open(t *testing.T) *office {
 	if _, err := o.data.Accounts.Add(t.Context(), alice, "a long password", accounts.Sending{Role: accounts.RolePerson}, nil); err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := directory.NewSnapshot(directory.Config{Hostname: alice.Domain(), Domains: []directory.Domain{{Name: alice.Domain(), Deliver: directory.DeliverMaildir}}}, []mail.Address{alice})
+	o.known, err = directory.NewSnapshot(directory.Config{Hostname: alice.Domain(), Domains: []directory.Domain{{Name: alice.Domain(), Deliver: directory.DeliverMaildir}}}, []mail.Address{alice})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Reporting = Open(Options{
-		World: o.world, Data: o.data, Directory: func() *directory.Snapshot { return snapshot },
-		Sign: func(mail.Domain, message.Header, []byte) ([]byte, error) { return nil, nil },
+		World: o.world, Data: o.data, Directory: func() *directory.Snapshot { return o.known },
+		Servers: ways.Current(func() *ways.Ways { return o.ways }).Behind(),
+		Sign: func(from mail.Domain, _ message.Header, _ []byte) ([]byte, error) {
+			return []byte("X-Signed: " + from.ASCII() + "\r\n"), nil
+		},
 	})
-	return o
 }
 
 func (o *office) configure(more string) config.Config {
@@ -112,6 +136,7 @@ func (o *office) means(more string) Means {
 		o.t.Fatal(err)
 	}
 	o.t.Cleanup(func() { w.Retire(nil) })
+	o.ways = w
 	return Means{Config: cfg, Resolver: o.dns, Ways: w, Handoff: func(c spool.Claim) { o.handed = append(o.handed, c) }}
 }
 

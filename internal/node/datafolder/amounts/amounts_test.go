@@ -64,6 +64,12 @@ func open(t *testing.T) *folder {
 
 func openIn(t *testing.T, world settings.World) *folder {
 	t.Helper()
+	return openAs(t, load(t), world)
+}
+
+// openAs opens them as a configuration says.
+func openAs(t *testing.T, cfg config.Config, world settings.World) *folder {
+	t.Helper()
 	f := &folder{holds: map[string]mailbox.Usage{}, waits: map[string]mailbox.Usage{}}
 	var err error
 	if f.store, err = pebble.Open(pebble.Options{FS: vfs.Default, Dir: t.TempDir(), Logger: world.Logger}); err != nil {
@@ -74,7 +80,7 @@ func openIn(t *testing.T, world settings.World) *folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Amounts, err = Open(t.Context(), f.store, load(t), Options{
+	f.Amounts, err = Open(t.Context(), f.store, cfg, Options{
 		World: world, Clock: passed,
 		Usage:   func(_ context.Context, a mail.Address) (mailbox.Usage, error) { return f.holds[a.Key()], f.err },
 		Waiting: func(a mail.Address) (its, domain mailbox.Usage) { return f.waits[a.Key()], f.waits[a.Domain().ASCII()] },
