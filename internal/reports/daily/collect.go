@@ -77,8 +77,10 @@ func (r *Reports[T]) Count(d mail.Domain, add func(t *T, room int) (took int)) {
 	r.fresh.rows += add(t, r.o.Room.Rows-r.fresh.rows)
 }
 
-// Flush moves what was counted into the store; a crash loses what was counted since.
+// Flush moves what was counted into the store; a crash loses what was counted since. The end of ctx, which is that of the
+// server, does not stop it: what it has taken is nowhere else.
 func (r *Reports[T]) Flush(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	r.mu.Lock()
 	fresh := r.fresh
 	r.fresh = tallies[T]{of: map[string]*T{}}

@@ -146,7 +146,7 @@ func (r *Reports[T]) Run(ctx context.Context) {
 	})
 	both.Go(func() {
 		every(ctx, r.o.Limits.Flush, r.Flush)
-		r.Flush(context.WithoutCancel(ctx))
+		r.Flush(ctx)
 	})
 	both.Wait()
 }

@@ -534,6 +534,18 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// What is on its way into the store when a server ends arrives there: it is nowhere else.
+func TestWhatIsBeingKeptWhenAServerEnds(t *testing.T) {
+	w := newWorld(t)
+	w.count("a.test")
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	w.Flush(ctx)
+	if got := w.keys(counted); len(got) != 1 {
+		t.Errorf("kept: %q\n%s", got, w.log.String())
+	}
+}
+
 // The names of a report are those that both RFCs ask for, and its text stands in short
 // lines, however long the domains are.
 func TestNames(t *testing.T) {
