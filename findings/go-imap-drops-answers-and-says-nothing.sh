@@ -2,7 +2,8 @@
 # packages: github.com/emersion/go-imap/v2 v2.0.0-beta.8 (Go module); imaplib of python3.11 of Debian 12 (3.11.2), which is there
 # behaviour: the client takes the first FETCH that it sees about a message for all of the answer. Where the server tells a change of
 #   flags first, which it may at any time (RFC 9051 section 7), Collect returns a message that has flags and nothing else, no error. What
-#   UID FETCH brings with the UID behind a literal is dropped, and STATUS of "inbox", which is answered about INBOX, counts nothing. imaplib, asked the same, gets all of it.
+#   UID FETCH brings with the UID behind a literal is dropped, and STATUS of "inbox", which is answered about INBOX, counts nothing.
+#   imaplib, asked the same, gets all of it.
 # usual guess: data that were asked for are put together from all that is told about a message, in any order, since the RFC has
 #   neither an order nor one answer to a message.
 # what follows: sallyport tells what others changed behind what was asked for, never before, and the UID first where a program does not ask
