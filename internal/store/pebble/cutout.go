@@ -49,7 +49,7 @@ func (s *pebbleStore) cutTable(g *generation, m *mender, name string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasSuffix(name, ".blob") {
+	if isValues(name) {
 		err = c.cutValues()
 	} else {
 		err = c.cutKeys()
@@ -83,7 +83,7 @@ func (c *cutter) tell(what string) {
 	}
 }
 
-// cutValues deletes each key whose value does not read.
+// cutValues deletes each key whose value is damaged. One that the disk does not give, of another file, is left: it may give it again.
 func (c *cutter) cutValues() error {
 	it, err := c.g.db.NewIter(nil)
 	if err != nil {
@@ -91,7 +91,8 @@ func (c *cutter) cutValues() error {
 	}
 	var gone [][]byte
 	for ok := it.First(); ok; ok = it.Next() {
-		if _, err := it.ValueAndErr(); err != nil {
+		value := it.LazyValue() // an error of ValueAndErr would end the walk
+		if _, _, err := value.Value(nil); isDamage(err) {
 			gone = append(gone, bytes.Clone(it.Key()))
 		}
 	}

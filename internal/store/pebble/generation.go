@@ -72,6 +72,7 @@ func (s *pebbleStore) openMended() (*generation, error) {
 		guard: newGuard(s.opts.FS, s.health, beside), drained: make(chan struct{}),
 		queue: make(chan *commit, queued), syncing: make(chan *commit, queued),
 	}
+	g.guard.keeper = s
 	l := dbLogger{log: s.opts.Logger, guard: g.guard, damaged: s.damaged, failed: s.damagedIn}
 	db, err := openPebble(beside.db, s.opts.pebbleOptions(g.guard, l, s.cache))
 	if err != nil {

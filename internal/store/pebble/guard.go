@@ -32,9 +32,12 @@ const (
 // So whoever relies on a change asks hasFailed afterwards: as long as it has not
 // failed, every change that was reported did happen.
 type guard struct {
-	vfs.FS // the disk; reading is not guarded
+	vfs.FS // the disk; reading is not guarded, but for files of values
 	health *health
 	guards guards
+	// keeper is told of files of values; nil: they are read as all others.
+	keeper   keeper
+	rewrites rewrites
 
 	mu      sync.RWMutex // held for reading during each change of the disk
 	writing sync.Map     // names of files that are followed and not closed
@@ -132,6 +135,11 @@ func isFull(err error) bool {
 
 // Create implements vfs.FS.
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if c == rewriteCategory {
+		if err := g.mayRewrite(); err != nil {
+			return nil, err
+		}
+	}
 	f, err := g.open(func() (vfs.File, error) {
 		if err := g.settleMarker(name); err != nil {
 			return nil, err
@@ -170,6 +178,9 @@ func (g *guard) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) 
 // copies tables, which can wait.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := g.FS.Open(name, opts...)
+	if g.keeper != nil && isValues(name) && g.guards.concerns(name) {
+		f, err = g.openValues(name, f, err)
+	}
 	if err == nil && slices.Contains(opts, vfs.SequentialReadsOption) {
 		f = patientFile{f}
 	}
@@ -249,7 +260,7 @@ func (g *guard) Remove(name string) error {
 	}
 	err, _ := g.try(func() error {
 		err := g.FS.Remove(name)
-		if err == nil {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			g.guards.removed(name)
 		}
 		return err

@@ -133,14 +133,22 @@ func (g guards) named(name string) {
 	f.close(true)
 }
 
-// guarded reads a file of the database and its guard; nil: it has none that is whole.
+// unreadError is that the disk does not give a file, which says nothing of what is in it.
+type unreadError struct{ cause error }
+
+// Error implements error.
+func (e unreadError) Error() string { return e.cause.Error() }
+
+func (e unreadError) Unwrap() error { return e.cause }
+
+// guarded reads a file of the database and its guard; nil: it has none that is whole. An error is an unreadError.
 func (m *mender) guarded(name string) (*parity.Guard, []byte, error) {
 	text, err := m.read(m.guard(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, unreadError{err}
 	}
 	g, err := parity.Parse(text)
 	if err != nil {
@@ -150,7 +158,10 @@ func (m *mender) guarded(name string) (*parity.Guard, []byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
-	return g, file, err
+	if err != nil {
+		return nil, nil, unreadError{err}
+	}
+	return g, file, nil
 }
 
 // tableState is how a table was found, or left.
@@ -215,13 +226,16 @@ func newGuardFollower(g guards, name string) *guardFollower {
 	return f
 }
 
-// sweep removes guards of files that are gone.
+// sweep removes guards of files that are gone. Those of files of values Pebble removes: see guard.List.
 func (m *mender) sweep() {
 	names, err := m.fs.List(m.fs.PathJoin(m.root, guardDir))
 	if err != nil {
 		return
 	}
 	for _, name := range names {
+		if isValues(name) && !isTemporary(name) {
+			continue
+		}
 		if _, err := m.fs.Stat(m.db(name)); errors.Is(err, fs.ErrNotExist) {
 			_ = m.fs.Remove(m.guard(name))
 		}

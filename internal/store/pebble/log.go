@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -58,6 +59,12 @@ func listener(l dbLogger) *pebble.EventListener {
 				l.Errorf("slow disk: %v", i)
 			}
 		},
-		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { l.Infof("write stall: %v", i) },
+		WriteStallBegin:      func(i pebble.WriteStallBeginInfo) { l.Infof("write stall: %v", i) },
+		BlobFileRewriteBegin: func(i pebble.BlobFileRewriteInfo) { l.guard.rewrites.begin(uint64(i.Input.DiskFileNum)) },
+		BlobFileRewriteEnd: func(i pebble.BlobFileRewriteInfo) {
+			if l.guard.rewrites.end(i.Err, time.Now()) {
+				l.Errorf("a file of values was not written anew, and none is for %v: %v", rewritePause, i.Err)
+			}
+		},
 	}
 }

@@ -324,8 +324,12 @@ func (m *mender) write(path string, text []byte) error {
 
 // temporary is where a file is written before it gets its name.
 func (m *mender) temporary(path string) string {
-	return m.fs.PathJoin(m.root, guardDir, "new."+m.fs.PathBase(path))
+	return m.fs.PathJoin(m.root, guardDir, temporaryPrefix+m.fs.PathBase(path))
 }
+
+const temporaryPrefix = "new."
+
+func isTemporary(name string) bool { return strings.HasPrefix(name, temporaryPrefix) }
 
 // guardCategory names writes of guards in the statistics of the file system.
 const guardCategory vfs.DiskWriteCategory = "sallyport-guard"

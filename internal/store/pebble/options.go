@@ -39,6 +39,8 @@ type Options struct {
 	CheckTime  time.Duration // how long tables are read through before the store opens; the rest of them is later
 	ScrubEvery time.Duration // how often every table is read through
 	ScrubRate  int64         // most octets a second that are read for that
+	// RewriteAge is how old a file of values is at least before it is written anew without what nothing refers to any more.
+	RewriteAge time.Duration
 }
 
 // DefaultOptions returns the defaults.
@@ -58,6 +60,7 @@ func DefaultOptions() Options {
 		CheckTime:      time.Second,
 		ScrubEvery:     24 * time.Hour,
 		ScrubRate:      16 << 20,
+		RewriteAge:     5 * time.Minute,
 	}
 }
 
@@ -81,6 +84,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.CheckTime, d.CheckTime)
 	fill(&o.ScrubEvery, d.ScrubEvery)
 	fill(&o.ScrubRate, d.ScrubRate)
+	fill(&o.RewriteAge, d.RewriteAge)
 	return o
 }
 
@@ -103,9 +107,6 @@ func (o Options) cacheSize() int64 { return o.CacheOctets + tablesWritten*int64(
 // separateOctets is the size from which a value leaves the tables for value files,
 // so that sorting keys does not copy bodies.
 const separateOctets = 2 << 10
-
-// rewriteAge is how old a value file is at least before it is written anew without what nothing refers to any more.
-const rewriteAge = 5 * time.Minute
 
 // What Pebble is given beside Options.
 const (
@@ -142,8 +143,8 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 			Enabled:               true,
 			MinimumSize:           separateOctets,
 			MaxBlobReferenceDepth: mostDepth,
-			RewriteMinimumAge:     rewriteAge,
-			TargetGarbageRatio:    mostGarbage,
+			RewriteMinimumAge:     o.RewriteAge,
+			TargetGarbageRatio:    l.guard.rewrites.garbage(time.Now()),
 		}
 	}
 	for i := range p.Levels {

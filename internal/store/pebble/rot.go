@@ -23,6 +23,7 @@ type rot struct {
 	panics   int             // reads that ended so
 	hopeless map[string]bool // that were cut out, as far as they could be
 	checked  bool            // tables were read through when the store opened
+	told     map[string]bool // what was noted of files that nothing is done about
 }
 
 // note passes damage on, and logs it.
@@ -100,7 +101,8 @@ var errPanic = errors.New("the database does not read")
 // mostPanics bounds how often a database is opened anew for a read that ended with a panic.
 const mostPanics = 3
 
-// surviving turns a panic of a read into an error: Pebble cannot bear that the end of a file of values is damaged.
+// surviving turns a panic of a read into an error: Pebble answers some damage so, but for that of files of values, which it
+// does not get to see (rewrites.go).
 func (s *pebbleStore) surviving(g *generation, err *error) {
 	r := recover()
 	if r == nil {
@@ -119,7 +121,7 @@ func (s *pebbleStore) surviving(g *generation, err *error) {
 
 // isDamage reports whether an error is that of a file that is damaged.
 func isDamage(err error) bool {
-	return err != nil && (pebble.IsCorruptionError(err) || errors.Is(err, errPanic))
+	return err != nil && (pebble.IsCorruptionError(err) || errors.Is(err, errValues) || errors.Is(err, errPanic))
 }
 
 // mostReads bounds how often a read is tried that meets damage.
@@ -187,18 +189,33 @@ func (s *pebbleStore) mend(m *mender) (hit []string, err error) {
 			continue
 		}
 		state, err := m.mendTable(name)
+		if errors.As(err, &unreadError{}) {
+			// Who needs it is told that it is not to be had, and everything else is. That it was suspected changes nothing.
+			if f := unreadFound(m.db(name), err); s.rot.first(f) {
+				m.note(f)
+			}
+			if s.rot.suspects[name] {
+				s.rot.giveUp(name)
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		// Of a file that Pebble cannot read, and that is as its guard says, the guard was made too late.
 		if state == broken || state != mended && s.rot.suspects[name] {
 			hit = append(hit, name)
-			if s.rot.hopeless == nil {
-				s.rot.hopeless = map[string]bool{}
-			}
-			s.rot.hopeless[name] = true
+			s.rot.giveUp(name)
 		}
 	}
 	s.rot.suspects, s.rot.all = nil, false
 	return hit, nil
+}
+
+// giveUp notes that nothing more is tried with a file. The caller has the lock.
+func (r *rot) giveUp(name string) {
+	if r.hopeless == nil {
+		r.hopeless = map[string]bool{}
+	}
+	r.hopeless[name] = true
 }

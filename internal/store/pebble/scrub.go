@@ -25,7 +25,11 @@ func (s *pebbleStore) scrub() {
 	defer close(s.scrubbed)
 	for {
 		began := time.Now()
-		if !s.scrubAll() || !s.rest(max(s.opts.ScrubEvery-time.Since(began), leastRest)) {
+		if !s.scrubAll() {
+			return
+		}
+		s.opts.Logger.Debug("the store was read through", "took", time.Since(began))
+		if !s.rest(max(s.opts.ScrubEvery-time.Since(began), leastRest)) {
 			return
 		}
 	}
