@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"sallyport/internal/kit/timespan"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
+	"sallyport/internal/moving/mbox"
 	"sallyport/internal/reports/format"
 )
 
@@ -27,7 +29,7 @@ type dmarcCommands struct {
 
 type dmarcReport struct {
 	jsonFlag
-	Files   []string       `arg:"" optional:"" name:"file" help:"Reports, or messages that bear them: files, folders of files such as a Maildir, or - for standard input."`
+	Files   []string       `arg:"" optional:"" name:"file" help:"Reports, or messages that bear them: files, mboxes, folders of files such as a Maildir, or - for standard input."`
 	Maildir string         `placeholder:"FOLDER" help:"A Maildir: the messages in its new and cur."`
 	Domain  string         `placeholder:"DOMAIN" help:"Only mail in the name of this domain and those below it."`
 	Since   timespan.Since `placeholder:"WHEN" help:"Only reports of days after this one, 2026-11-01, or of so long ago: 14d."`
@@ -38,10 +40,10 @@ type dmarcReport struct {
 // Help says what is read and shows examples.
 func (dmarcReport) Help() string {
 	return `Reads DMARC aggregate reports (RFC 9990, and RFC 7489): XML, gzip, zip, or the messages that they come
-in. What is no report is told and passed over; of a damaged one, what can be read counts, and what was
-left out is told; a report that comes twice counts once. Nothing is asked and nothing is sent, unless
---names asks the DNS. Exits with 1 if there is mail that neither SPF nor DKIM speaks for, or something
-could not be read.
+in, also many of them in an mbox. What is no report is told and passed over; of a damaged one, what can be
+read counts, and what was left out is told; a report that comes twice counts once. Nothing is asked and
+nothing is sent, unless --names asks the DNS. Exits with 1 if there is mail that neither SPF nor DKIM
+speaks for, or something could not be read.
 
 Examples:
   sallyport dmarc report /var/lib/sallyport/mail/example.org/reports
@@ -115,7 +117,7 @@ type reportInput struct {
 // path reads a file, a folder with its folders, or standard input.
 func (r *reportInput) path(ctx context.Context, path string) error {
 	if path == "-" {
-		r.read("standard input", r.c.in, false)
+		r.piped("standard input", r.c.in, false)
 		return nil
 	}
 	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
@@ -136,7 +138,11 @@ func (r *reportInput) path(ctx context.Context, path string) error {
 			return err
 		}
 		defer f.Close()
-		r.read(name, f, name != path)
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			r.read(name, f, info.Size(), name != path)
+		} else {
+			r.piped(name, f, name != path)
+		}
 		return nil
 	})
 }
@@ -146,9 +152,42 @@ func skipped(d fs.DirEntry) bool {
 	return !d.Type().IsRegular() || d.Name() == "maildirfolder" || strings.HasPrefix(d.Name(), "dovecot") || strings.HasPrefix(d.Name(), ".")
 }
 
-// read reads one file. In a mailbox there may be other mail, too.
-func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
+// piped reads what can only be read from its beginning to its end.
+func (r *reportInput) piped(name string, in io.Reader, mailbox bool) {
 	data, err := io.ReadAll(io.LimitReader(in, r.limits.Octets+1))
+	if err != nil || int64(len(data)) > r.limits.Octets {
+		r.take(name, data, err, mailbox) // too large, which is told
+		return
+	}
+	r.read(name, bytes.NewReader(data), int64(len(data)), mailbox)
+}
+
+// read reads one file: a report, a message, or an mbox of messages.
+func (r *reportInput) read(name string, in io.ReaderAt, size int64, mailbox bool) {
+	messages := mbox.NewReader(in, size, mbox.Any, r.limits.Octets, time.UTC)
+	for first := true; ; first = false {
+		m, err := messages.Next()
+		switch {
+		case first && (errors.Is(err, mbox.ErrNone) || err == io.EOF):
+			data, err := io.ReadAll(io.NewSectionReader(in, 0, min(size, r.limits.Octets+1)))
+			r.take(name, data, err, mailbox)
+			return
+		case err == io.EOF:
+			return
+		case err != nil:
+			r.take(name, nil, err, false)
+			return
+		case m.TooLong:
+			r.take(name, nil, fmt.Errorf("a message is larger than %d octets", r.limits.Octets), false)
+		case !m.Internal:
+			r.take(name, m.Octets, nil, true)
+		}
+	}
+}
+
+// take reads the reports in one file or message, unless that could not be read itself. In a mailbox
+// there may be other mail, too.
+func (r *reportInput) take(name string, data []byte, err error, mailbox bool) {
 	if err == nil {
 		var got format.Reading
 		got, err = r.limits.Read(data)

@@ -60,15 +60,22 @@ func brief(text string) string {
 	return strings.Clone(strings.ToValidUTF8(text[:maxText], ""))
 }
 
+// What the second number of an enhanced code may say that it is about. RFC 3463 §3.6, §3.8.
+const (
+	aboutProtocol = 5
+	aboutPolicy   = 7
+)
+
 // aboutRecipient reports whether a permanent reply to RCPT is about the recipient.
 // RFC 3463 §3.2, §3.3: X.1.Z is the address, X.2.Z the mailbox; X.7.Z is policy, as
-// in "relaying denied". Of replies without such a code, RFC 5321 §4.2.3 has 550 to
-// 553 and 556 about mailboxes and addresses, but some say "relay" with 550 too.
+// in "relaying denied". Of replies without such a code, and of those about the protocol
+// (X.5.Z), RFC 5321 §4.2.3 has 550 to 553 and 556 about mailboxes and addresses, but some say
+// "relay" with 550 too.
 func aboutRecipient(r mail.Reply) bool {
-	if r.Class() != mail.ClassPermanent || r.Enhanced.Subject == 7 {
+	if r.Class() != mail.ClassPermanent || r.Enhanced.Subject == aboutPolicy {
 		return false
 	}
-	if r.Enhanced.Class == 5 && r.Enhanced.Subject != 0 {
+	if r.Enhanced.Class == 5 && r.Enhanced.Subject != 0 && r.Enhanced.Subject != aboutProtocol {
 		return true
 	}
 	return r.Code >= 550 && r.Code <= 553 || r.Code == 556

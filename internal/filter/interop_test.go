@@ -138,7 +138,7 @@ func gtube(letter string) string {
 }
 
 // rules are an Rspamd's of an administrator: one only removes a field, one has nothing
-// but a score.
+// but a score, and one asks for something else than its score does.
 const rules = `
 rspamd_config.REMOVES = { score = 0.0, callback = function(task)
   if task:get_header('X-Removed') then
@@ -147,6 +147,12 @@ rspamd_config.REMOVES = { score = 0.0, callback = function(task)
   end
 end }
 rspamd_config.GREY = { score = 5.0, callback = function(task) return task:get_header('X-Grey') ~= nil end }
+rspamd_config.BAD = { score = 20.0, callback = function(task)
+  local how = task:get_header('X-Bad')
+  if how == 'quarantine' then task:set_milter_reply({ reject = 'quarantine' }) end
+  if how == 'nothing' then task:set_milter_reply({ no_action = true }) end
+  return how ~= nil
+end }
 `
 
 // An Rspamd as Debian has it, with none of its modules, is understood over its
@@ -199,6 +205,9 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 		{"ham", junk, ham, false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
 		{"a field is only removed", junk, "X-Removed: 1\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
 		{"greylist without its module", junk, "X-Grey: 1\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=5.00 required=15.00\r\n"},
+		{"a control character in the Message-ID", junk, strings.Replace(ham, "<1@", "<1\x01 2@", 1), false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
+		{"to be kept apart", junk, "X-Bad: quarantine\r\n" + ham, false, intake.Junk, "rspamd-spam", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=20.00 required=15.00\r\n"},
+		{"nothing is to be done", junk, "X-Bad: nothing\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=20.00 required=15.00\r\n"},
 		{"rejected", junk, gtube("X"), false, intake.Refuse, "rspamd-reject", ""},
 		{"marked", junk, gtube("Y"), false, intake.Junk, "rspamd-spam", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},
 		{"marked only", field, gtube("Y"), false, intake.Pass, "", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},

@@ -136,6 +136,9 @@ func rspamdNotes(a rspamd.Answer) []fact.Pair {
 	if a.Action == rspamd.Custom {
 		action = fmt.Sprintf("%s action %.40q", action, a.Word)
 	}
+	if a.Instead != rspamd.ActionUnknown {
+		action = a.Instead.String() + ", for which it asks for " + action
+	}
 	notes := []fact.Pair{{Name: rspamdName, Value: action + ", " + score(a)}}
 	if a.Skipped {
 		notes[0].Value += ", without its rules"

@@ -9,6 +9,16 @@ import (
 	"sallyport/internal/intake"
 )
 
+// What a script of Rspamd's asked for in the place of a refusal is told with it.
+func TestWhatAScriptOfRspamdAsksFor(t *testing.T) {
+	for action, want := range map[rspamd.Action]intake.Action{rspamd.NoAction: intake.Pass, rspamd.Quarantine: intake.Junk, rspamd.Discard: intake.Hold} {
+		f := filter.RspamdFinding(rspamd.Answer{Action: action, Word: "reject", Instead: rspamd.Reject, Score: 16, Required: 15}, filter.SpamJunk, false)
+		if told := "reject, for which it asks for " + action.String() + ", score 16.00 of 15.00"; f.Action != want || !strings.Contains(noted(f.Notes), told) {
+			t.Errorf("%v: %v, %v", action, f.Action, f.Notes)
+		}
+	}
+}
+
 // 451 belongs to "soft reject" alone: what says the same each time would never get in. What
 // nobody can read stays unanswered.
 func TestWhatRspamdPutsOff(t *testing.T) {

@@ -70,7 +70,7 @@ type Result struct {
 	Author       mail.Domain // the domain in From
 	Organization mail.Domain // of the author
 	Policy       Policy      // that the domain asks for, for such an author
-	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail, or may be, and the policy is no test
+	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail, or may be; one level below Policy where that is a test
 	AlignedSPF   bool
 	AlignedDKIM  bool
 }
@@ -134,21 +134,22 @@ func Judge(f Facts) Result {
 		// must not get around a policy by it.
 		r.Verdict, r.Disposition = PermError, apart(place, r.Policy)
 	default:
-		r.Verdict = Fail
-		if !place.Record.Testing {
-			r.Disposition = r.Policy
-		}
+		r.Verdict, r.Disposition = Fail, tried(place, r.Policy)
 	}
 	return r
 }
 
-// apart is what is done about a message that may fail a policy.
-func apart(p Place, policy Policy) Policy {
-	if p.Record.Testing {
-		return PolicyNone
+// tried is what is done about a message that fails a policy. Who only tries his policy out (t=y)
+// expects the one below it: quarantine for reject, and nothing for quarantine. RFC 9989 §4.7.
+func tried(p Place, policy Policy) Policy {
+	if p.Record.Testing && policy > PolicyNone {
+		return policy - 1
 	}
-	return min(policy, PolicyQuarantine)
+	return policy
 }
+
+// apart is what is done about a message that may fail a policy.
+func apart(p Place, policy Policy) Policy { return min(tried(p, policy), PolicyQuarantine) }
 
 // asked is the policy that a record has for the author.
 func (f Facts) asked(p Place) Policy {

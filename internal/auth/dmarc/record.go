@@ -48,7 +48,7 @@ type Record struct {
 	StrictDKIM bool   // adkim=s
 	StrictSPF  bool   // aspf=s
 	PSD        PSD
-	Testing    bool     // t=y: the policy is not to be applied
+	Testing    bool     // t=y: the policy one level below is to be applied
 	Aggregate  []string // rua: URIs, of any scheme, as they stand
 	Failure    []string // ruf
 	FailureOpt string   // fo

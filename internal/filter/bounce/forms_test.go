@@ -72,6 +72,9 @@ func TestForms(t *testing.T) {
 		"a part with a malformed head": {strings.Replace(whole, "Content-Type: text/plain", ">From x\nContent-Type: text/plain", 1), one},
 		"no line of the boundary":      {daemon + "Content-Type: multipart/mixed; boundary=none\n\n" + copied, one},
 		"nothing but recipients":       {plain("7bit", "no:\n<a@far.test>\n<b@far.test>\n"), "[]"},
+		"a file":                       {report("delivery-status", "application/octet-stream; name=\"Mime.822\"", "7bit", returned+"\nbody"), one},
+		"a file in base64":             {report("delivery-status", "application/octet-stream; name=original.eml", "base64", base64.StdEncoding.EncodeToString([]byte(returned))), one},
+		"a message of another kind":    {report("delivery-status", "message/rfc2822", "7bit", returned+"\nbody"), one},
 		"a picture":                    {daemon + "Content-Type: image/png\n\n" + copied, "[]"},
 	} {
 		f := read(t, tc.text)

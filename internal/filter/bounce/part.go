@@ -47,10 +47,17 @@ func (w *walk) entity(contentType, encoding string, body []byte, depth int) {
 				return
 			}
 		}
-		if kind == "" || strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "multipart/") {
+		if isText(kind) {
 			w.text(wide(params["charset"], body))
 		}
 	}
+}
+
+// isText reports whether a part of a kind is read as a text. Some attach what they return as a file,
+// or call it a message of a kind of their own.
+func isText(kind string) bool {
+	major, _, _ := strings.Cut(kind, "/")
+	return major == "" || major == "text" || major == "multipart" || major == "message" || kind == "application/octet-stream"
 }
 
 // multipart goes through the parts between the lines of a boundary; false: there is no

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Action is what Rspamd advises. The zero Action is none that is known.
@@ -75,6 +76,7 @@ type Field struct{ Name, Value string }
 type Answer struct {
 	Action          Action
 	Word            string // the action as it was written
+	Instead         Action // the action of that word, where a script of Rspamd's asks for Action in its place; zero: none does
 	Score, Required float64
 	Symbols         []Symbol // those that weigh most first
 	Message         string   // what to tell the client; may be empty
@@ -155,7 +157,7 @@ func (l Limits) Parse(octets []byte) (Answer, error) {
 	err := json.Unmarshal(octets, &raw)
 	if err != nil {
 		raw = answer{}
-		err = json.Unmarshal(withNulls(octets), &raw)
+		err = json.Unmarshal(asJSON(octets), &raw)
 	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("rspamd: the answer is not understood: %w", err)
@@ -171,6 +173,9 @@ func (l Limits) Parse(octets []byte) (Answer, error) {
 	a := Answer{
 		Action: actionOf(string(raw.Action)), Word: string(raw.Action),
 		Required: float64(raw.Required), Skipped: bool(raw.Skipped),
+	}
+	if other := scripted(a.Action, raw.Milter); other != a.Action {
+		a.Action, a.Instead = other, a.Action
 	}
 	var score number
 	_ = score.UnmarshalJSON(raw.Score) // it never fails
@@ -191,9 +196,29 @@ func (l Limits) Parse(octets []byte) (Answer, error) {
 	return a, nil
 }
 
-// withNulls makes null of what Rspamd writes where it has no number, though neither is JSON:
-// "nan" and "inf", and nothing at all behind a colon.
-func withNulls(octets []byte) []byte {
+// scripted returns what a script of Rspamd's asks for in the place of an action: that nothing is done
+// whatever the score, or that what would be refused is kept apart or dropped.
+func scripted(a Action, milter object) Action {
+	var nothing flag
+	var rejected text
+	_ = nothing.UnmarshalJSON(milter["no_action"]) // they never fail
+	_ = rejected.UnmarshalJSON(milter["reject"])
+	switch {
+	case bool(nothing):
+		return NoAction
+	case a != Reject:
+	case rejected == "quarantine":
+		return Quarantine
+	case rejected == "discard":
+		return Discard
+	}
+	return a
+}
+
+// asJSON makes JSON of what Rspamd writes though it is none: null of "nan" and "inf" and of nothing
+// at all behind a colon, where it has no number, and U+FFFD of escapes in texts that stand for no
+// character: for a control character older releases write one with a digit too few.
+func asJSON(octets []byte) []byte {
 	const null = "null"
 	out := make([]byte, 0, len(octets)+len(octets)/8)
 	owed := false // nothing came behind a colon yet
@@ -202,6 +227,8 @@ func withNulls(octets []byte) []byte {
 		switch {
 		case c == '"':
 			n = textEnd(octets)
+			out, octets, owed = appendText(out, octets[:n]), octets[n:], false
+			continue
 		case owed && (c == ',' || c == '}'):
 			out = append(out, null...)
 		default:
@@ -230,6 +257,43 @@ func textEnd(octets []byte) int {
 		}
 	}
 	return len(octets)
+}
+
+// appendText appends a text with its quotation marks, so that each escape in it stands for something.
+func appendText(dst, text []byte) []byte {
+	for len(text) > 0 {
+		n := 1
+		switch c := text[0]; {
+		case c == '\\':
+			var known bool
+			if n, known = escape(text); !known {
+				dst, text = utf8.AppendRune(dst, utf8.RuneError), text[n:]
+				continue
+			}
+		case c < ' ':
+			dst, text = append(dst, ' '), text[1:]
+			continue
+		}
+		dst, text = append(dst, text[:n]...), text[n:]
+	}
+	return dst
+}
+
+// escapeDigits is how many digits the number of a character has: "\uFFFD".
+const escapeDigits = 4
+
+// escape returns how long the escape is that begins text, and whether it stands for a character.
+func escape(text []byte) (n int, known bool) {
+	switch {
+	case len(text) < 2:
+		return len(text), false
+	case text[1] != 'u':
+		return 2, strings.IndexByte(`"\/bfnrt`, text[1]) >= 0
+	}
+	for n = 2; n < len(text) && n < 2+escapeDigits && strings.IndexByte("0123456789abcdefABCDEF", text[n]) >= 0; {
+		n++
+	}
+	return n, n == 2+escapeDigits
 }
 
 // noNumber returns how long the word is that begins octets, and whether it says that there is

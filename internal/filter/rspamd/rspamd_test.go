@@ -225,11 +225,51 @@ func TestOddValues(t *testing.T) {
 	}
 }
 
+// What is no JSON voids no answer either: a control character in what a sender wrote came from
+// the library of older releases as "\uFFF", and whoever wrote one would have had no answer to his message.
+func TestEscapesOfNothing(t *testing.T) {
+	for _, odd := range []string{`\uFFF`, `\uFFF `, `\uFFFz`, `x\uFF\uFFFD`, `\u`, `\v`, `\x41`, "\x01", "a\tb", `\uFFF\"`, `\\\uFFF`, `\uFFF\\`, "\xff\\q", "\\u\x11\x12\x13\x14"} {
+		text := `{"action":"reject","score":16,"message-id":"` + odd + `","symbols":{"A":{"score":1,"options":["` + odd + `"]},"` + odd + `":{"score":2}},` +
+			`"messages":{"smtp_message":"no"},"urls":["nan",` + `"` + odd + `"]}`
+		a, err := rspamd.DefaultLimits().Parse([]byte(text))
+		if err != nil || a.Action != rspamd.Reject || a.Score != 16 || a.Message != "no" || len(a.Symbols) != 2 {
+			t.Errorf("%q: %+v, %v", odd, a, err)
+		}
+	}
+	for _, bad := range []string{`{"action":"reject","score":16,"x":"\`, `{"action":"reject","score":16,"x":"\u`, `{"action":"reject","score":16,"x":"`} {
+		if a, err := rspamd.DefaultLimits().Parse([]byte(bad)); err == nil {
+			t.Errorf("%q: %+v", bad, a)
+		}
+	}
+}
+
+// A script of Rspamd's may ask for something else than the score does.
+func TestScripts(t *testing.T) {
+	for _, c := range []struct{ action, milter, want string }{
+		{"reject", `{"reject":"quarantine"}`, "quarantine instead of reject"},
+		{"reject", `{"reject":"discard"}`, "discard instead of reject"},
+		{"reject", `{"reject":"else"}`, "reject instead of unknown"},
+		{"reject", `{"reject":[],"no_action":[]}`, "reject instead of unknown"},
+		{"reject", `{"no_action":true}`, "no action instead of reject"},
+		{"reject", `{"no_action":true,"reject":"quarantine"}`, "no action instead of reject"},
+		{"reject", `{"no_action":false}`, "reject instead of unknown"},
+		{"soft reject", `{"no_action":true}`, "no action instead of soft reject"},
+		{"add header", `{"reject":"quarantine"}`, "add header instead of unknown"},
+		{"no action", `{"no_action":true,"reject":"discard"}`, "no action instead of unknown"},
+	} {
+		a, err := rspamd.DefaultLimits().Parse([]byte(`{"action":"` + c.action + `","score":16,"milter":` + c.milter + `}`))
+		if got := fmt.Sprintf("%v instead of %v", a.Action, a.Instead); err != nil || got != c.want || a.Word != c.action {
+			t.Errorf("%s, %s: %s, %v; want %s", c.action, c.milter, got, err, c.want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"action":"reject","score":1e300,"symbols":{"A":{"score":1}},"messages":{"smtp_message":"x"}}`,
 		`{"action":"no action","is_skipped":true,"messages":["x"],"milter":{"add_headers":{"X":["1",{"value":"2"}]}}}`,
 		`{"action":"reject","score":"1"}`, `[]`, `null`, ``, `{"action":"reject","score":nan,"required_score":}`, `{"score":-inf,"action":"\`,
+		`{"action":"reject","score":1,"x":"\uFFF","milter":{"no_action":true,"reject":"discard"}}`,
 	} {
 		f.Add([]byte(s))
 	}

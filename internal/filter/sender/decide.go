@@ -26,7 +26,7 @@ const (
 	RuleUnread         = "author-unreadable"
 	RuleExhausted      = "sender-not-asked-about"
 	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
-	overrideTest       = "policy_test_mode" // the domain's t=y
+	overrideTest       = "policy_test_mode" // the domain's t=y: one level less was done
 	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
 	enhancedNotAllowed = "5.7.1"
 )
@@ -88,9 +88,10 @@ func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 	case dmarc.TempError:
 		why = "the DNS does not say who speaks for its author, and nobody is known to"
 	}
-	switch {
-	case r.dmarc.Verdict == dmarc.Fail && asked != r.dmarc.Policy:
+	if r.dmarc.Verdict == dmarc.Fail && asked != r.dmarc.Policy {
 		override = overrideTest
+	}
+	switch {
 	case asked <= dmarc.PolicyNone:
 	case !g.policy.Apply:
 		override = overrideLocal

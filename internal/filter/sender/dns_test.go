@@ -86,6 +86,7 @@ func TestAFailingDNSSavesNobodyFromAPolicy(t *testing.T) {
 		`lame.test. TXT "v=spf1 +all"`, "SERVFAIL _dmarc.lame.test.", "SERVFAIL x._domainkey.lame.test.", "SERVFAIL lamer.test.",
 		`_dmarc.a4.test. TXT "v=DMARC1; p=reject"`, "SERVFAIL lost.a4.test.", "SERVFAIL _dmarc.lost.a4.test.", "SERVFAIL gone._domainkey.a4.test.", `bounce.a4.test. TXT "v=spf1 +all"`,
 		`_dmarc.a5.test. TXT "v=DMARC1; p=reject; t=y"`, "SERVFAIL lost.a5.test.",
+		`_dmarc.a6.test. TXT "v=DMARC1; p=quarantine; t=y"`, "SERVFAIL lost.a6.test.",
 	)
 	a := checker(t, r)
 	signed := "DKIM-Signature: v=1; a=rsa-sha256; d=lame.test; s=x; h=from; bh=yZQq1c8wjBl0fZ4Wc/oraMCAG1mZJv5v/hlvyFy+t6A=; b=AAAA"
@@ -108,7 +109,8 @@ func TestAFailingDNSSavesNobodyFromAPolicy(t *testing.T) {
 		{strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@lost.a4.test", nil}, intake.Junk, "dmarc=temperror"},
 		{strange{"192.0.2.1", "h.a4.test", "x@bounce.a4.test", "u@lost.a4.test", nil}, intake.Pass, "dmarc=temperror"},
 		{strange{"192.0.2.1", "h.a4.test", "x@bounce.a4.test", "u@a4.test", nil}, intake.Pass, "dmarc=pass"},
-		{strange{"192.0.2.1", "h.evil.test", "x@lost.a5.test", "u@a5.test", nil}, intake.Pass, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.evil.test", "x@lost.a5.test", "u@a5.test", nil}, intake.Junk, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.evil.test", "x@lost.a6.test", "u@a6.test", nil}, intake.Pass, "dmarc=temperror"},
 	} {
 		f, words := judged(t, a, c.strange)
 		if f.Action != c.want || !strings.Contains(words, c.says) {

@@ -38,6 +38,7 @@ func newDesk(t *testing.T) *desk {
 			"bad.test": {"v=spf1 -all"}, "_dmarc.bad.test": {"v=DMARC1; p=reject"},
 			"junk.test": {"v=spf1 -all"}, "_dmarc.junk.test": {"v=DMARC1; p=quarantine"},
 			"try.test": {"v=spf1 -all"}, "_dmarc.try.test": {"v=DMARC1; p=reject; t=y"},
+			"trial.test": {"v=spf1 -all"}, "_dmarc.trial.test": {"v=DMARC1; p=quarantine; t=y"},
 			"gone.test": {"v=spf1 -all"}, "_dmarc.gone.test": {"v=DMARC1; p=none; np=reject"},
 		},
 		Failures: map[string]error{"TXT _dmarc.silent.test": dnsx.ErrTimeout, "TXT silent.test": dnsx.ErrTimeout, "TXT key._domainkey.local.test": dnsx.ErrTimeout},
@@ -108,7 +109,8 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "A <a@bad.test>", "550 5.7.26"},       // SPF passes, for another
 		{"a@bad.test", "A <a@bad.test>", "550 5.7.26"},        // SPF fails
 		{"a@junk.test", "A <a@junk.test>", "junk"},            // into the junk folder
-		{"a@try.test", "A <a@try.test>", "250"},               // a test is not applied
+		{"a@try.test", "A <a@try.test>", "junk"},              // a test of reject is quarantine
+		{"a@trial.test", "A <a@trial.test>", "250"},           // and one of quarantine nothing
 		{"a@gone.test", "A <a@gone.test>", "250"},             // p=none
 		{"a@gone.test", "A <a@nowhere.gone.test>", "550"},     // np=reject: there is no such name
 		{"a@nobody.test", "A <a@nobody.test>", "250"},         // no policy
@@ -139,7 +141,8 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "<a@good.test>, <a@bad.test>", "550 5.7.26"}, // a second author is no way around a policy
 		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test>", "550 5.7.26"},
 		{"a@good.test", "<a@bad.test>\r\nFrom: <a@good.test>", "550 5.7.26"},
-		{"a@good.test", "<a@good.test>, <a@try.test>, <a@nobody.test>", "250"},
+		{"a@good.test", "<a@good.test>, <a@trial.test>, <a@nobody.test>", "250"},
+		{"a@good.test", "<a@good.test>, <a@try.test>, <a@nobody.test>", "junk"},
 		{"a@good.test", "<a@silent.test>, <a@good.test>", "250"},
 		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test.>", "550 5.7.26"},
 		{"a@good.test", "<a@bad.test.>", "550 5.7.26"},                                                   // one dot at the end changes nothing
@@ -421,7 +424,9 @@ func TestObservations(t *testing.T) {
 		{"a@good.test", "<a@bad.test>", "x", true, dmarc.PolicyReject, "", "reject fail fail"},
 		{"a@good.test", "<a@bad.test>", "x", false, dmarc.PolicyNone, overrideLocal, "none fail fail"},
 		{"a@junk.test", "<a@junk.test>", "x", true, dmarc.PolicyQuarantine, "", "quarantine fail fail"},
-		{"a@try.test", "<a@try.test>", "x", true, dmarc.PolicyNone, overrideTest, "none fail fail"},
+		{"a@try.test", "<a@try.test>", "x", true, dmarc.PolicyQuarantine, overrideTest, "quarantine fail fail"},
+		{"a@trial.test", "<a@trial.test>", "x", true, dmarc.PolicyNone, overrideTest, "none fail fail"},
+		{"a@try.test", "<a@try.test>", "x", false, dmarc.PolicyNone, overrideLocal, "none fail fail"},
 		{"a@good.test", "<a@good.test>, <a@bad.test>", "x", true, dmarc.PolicyReject, "", "reject fail fail"},
 		{"a@good.test", "<bob@local.test>", "x", true, 0, "", ""},
 		{"a@nobody.test", "<a@nobody.test>", "x", true, 0, "", ""},

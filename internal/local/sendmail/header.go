@@ -35,7 +35,7 @@ func splitHeader(r io.Reader) (fields []byte, body *bufio.Reader, whole bool, er
 		case end == 0:
 			_, _ = br.Discard(2)
 			return fields, br, true, nil
-		case first && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) && end > 0:
+		case first && isMailboxLine(line) && end > 0:
 			_, _ = br.Discard(end + 2)
 			continue
 		case !isField(begin, len(fields) > 0):
@@ -45,6 +45,11 @@ func splitHeader(r io.Reader) (fields []byte, body *bufio.Reader, whole bool, er
 			return nil, nil, false, err
 		}
 	}
+}
+
+// isMailboxLine reports whether what begins so is the line "From …" of a mailbox file.
+func isMailboxLine(begin []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(begin, ">"), []byte("From "))
 }
 
 // appendLine adds the next line of the header, whatever its length.

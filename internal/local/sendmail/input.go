@@ -31,11 +31,18 @@ type message struct {
 	size   int64
 	eight  bool // it holds octets beyond ASCII
 	ended  bool // the last line has its end
+	fields bool // a field of the header came
+	text   bool // the header is over
 }
 
 // readMessage reads a message to its end before anything is sent: a program may take
 // hours to write one, as a job of cron does, and no server waits for that. Lines may
-// end with LF or CRLF. Unless ignoreDots, a line that holds only a dot ends it.
+// end with LF or CRLF, whatever CRs stand before it. Unless ignoreDots, a line that holds only
+// a dot ends it.
+//
+// Behind the header a CR elsewhere ends a line, and a NUL is a blank: programs that show their
+// progress write the one, and lists for other programs have the other. In the header both are
+// refused, since what follows them there could be a field to whoever reads it otherwise.
 func readMessage(r io.Reader, ignoreDots bool) (*message, error) {
 	m := &message{}
 	br := bufio.NewReaderSize(r, bufferOctets)
@@ -56,15 +63,20 @@ func readMessage(r io.Reader, ignoreDots bool) (*message, error) {
 			}
 		}
 		text, ended := bytes.CutSuffix(piece, []byte("\n"))
-		if ended {
-			text = bytes.TrimSuffix(text, []byte("\r"))
+		if ended || err == io.EOF {
+			text = bytes.TrimRight(text, "\r")
 		}
 		if !ignoreDots && whole && m.atLineStart() && string(text) == "." {
 			return m, nil
 		}
+		if m.atLineStart() {
+			m.begin(text)
+		}
 		if bytes.ContainsAny(text, "\r\x00") {
-			// Never repaired: who reads it otherwise would see another message.
-			return m, m.drop(fail(CodeData, "line %d holds a NUL, or a CR that does not end it", line))
+			if !m.text {
+				return m, m.drop(fail(CodeData, "line %d, of the header, holds a NUL, or a CR that does not end it", line))
+			}
+			text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r"), []byte("\r\n")), []byte{0}, []byte(" "))
 		}
 		if len(piece) > 0 && whole {
 			text = append(text[:len(text):len(text)], '\r', '\n')
@@ -76,6 +88,17 @@ func readMessage(r io.Reader, ignoreDots bool) (*message, error) {
 		if err == io.EOF {
 			return m, nil
 		}
+	}
+}
+
+// begin learns from the beginning of a line whether the header goes on, as splitHeader reads it.
+func (m *message) begin(line []byte) {
+	switch {
+	case m.text || m.size == 0 && isMailboxLine(line):
+	case len(line) > 0 && isField(line, m.fields):
+		m.fields = true
+	default:
+		m.text = true
 	}
 }
 

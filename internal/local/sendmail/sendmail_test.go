@@ -77,7 +77,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// A message is read to its end, whatever its line ends, and never repaired.
+// A message is read to its end, whatever its line ends. What stands in its text is no reason to
+// throw it away; in its header nothing may be read as something else.
 func TestReadMessage(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 10_000)
 	for _, row := range []struct {
@@ -97,16 +98,26 @@ func TestReadMessage(t *testing.T) {
 		{long + "\n.\n", false, long + "\r\n", 0},
 		{long + ".\nb", false, long + ".\r\nb\r\n", 0},
 		{strings.Repeat(long+"\n", 20), true, strings.Repeat(long+"\r\n", 20), 0},
-		{"a\rb\n", false, "", CodeData},
-		{"a\x00b\n", false, "", CodeData},
-		{"a\r\r\n", false, "", CodeData},
-		{"a\r", false, "", CodeData},
-		{".\r", false, "", CodeData},
+		{"a\rb\n", false, "a\r\nb\r\n", 0},
+		{"a\x00b\n", false, "a b\r\n", 0},
+		{"a\r\r\n", false, "a\r\n", 0},
+		{"a\r", false, "a\r\n", 0},
+		{"a\n.\r", false, "a\r\n", 0},
+		{"a\r.\rb\n", false, "a\r\n.\r\nb\r\n", 0},
+		{"Subject: x\n\n 1%\r 2%\r100%\n\x00\n", true, "Subject: x\r\n\r\n 1%\r\n 2%\r\n100%\r\n \r\n", 0},
+		{"Subject: x\r\r\nTo: y\r\r\n\r\r\na\rb", true, "Subject: x\r\nTo: y\r\n\r\na\r\nb\r\n", 0},
+		{"Subject: x\rBcc: v@r.test\n\nb\n", true, "", CodeData},
+		{"Subject: x\n\ty\rBcc: v@r.test\n\nb\n", true, "", CodeData},
+		{"Subject: x\r\rBcc: v@r.test\n\nb\n", true, "", CodeData},
+		{"From alice Mon\nSubject: x\ry\n\nb\n", true, "", CodeData},
+		{"Subject: x\x00\n\nb\n", true, "", CodeData},
+		{"Subject: " + long + "\rBcc: v@r.test\n\nb\n", true, "", CodeData},
+		{"Subject: x\nno field\ry\n", true, "Subject: x\r\nno field\r\ny\r\n", 0},
 		// A piece of 64 KiB that ends with CR: in the middle of a line, and before its LF.
-		{strings.Repeat("x", 64<<10-1) + "\ry\n", true, "", CodeData},
+		{strings.Repeat("x", 64<<10-1) + "\ry\n", true, strings.Repeat("x", 64<<10-1) + "\r\ny\r\n", 0},
 		{strings.Repeat("x", 64<<10-1) + "\r\ny\n", true, strings.Repeat("x", 64<<10-1) + "\r\ny\r\n", 0},
-		{strings.Repeat("x", 64<<10-1) + "\r", true, "", CodeData},
-		{strings.Repeat("x", 64<<10) + "\x00\n", true, "", CodeData},
+		{strings.Repeat("x", 64<<10-1) + "\r", true, strings.Repeat("x", 64<<10-1) + "\r\n", 0},
+		{strings.Repeat("x", 64<<10) + "\x00\n", true, strings.Repeat("x", 64<<10) + " \r\n", 0},
 	} {
 		for _, cut := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader} {
 			m, err := readMessage(cut(strings.NewReader(row.in)), row.dots)

@@ -180,14 +180,31 @@ func TestMoreRecipientsThanATransactionTakes(t *testing.T) {
 	}
 }
 
-// A next hop that says "too many recipients" to each of them is not asked for ever.
+// A next hop that says "too many recipients" to each of them is not asked for ever; nor is one
+// whose 452 says nothing of recipients.
 func TestTooManyWithoutProgress(t *testing.T) {
+	for _, refusal := range []string{"452 4.5.3 many", "452 no room"} {
+		port := raw(t, func(n int, nc net.Conn) {
+			say(nc, "250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n"+refusal+"\r\n"+refusal+"\r\n503 no\r\n")
+			io.Copy(io.Discard, nc)
+		})
+		j := job(t, "a@x.test", "b@x.test")
+		expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "452 452")
+	}
+}
+
+// One that gives no enhanced codes takes so many recipients, and puts off the others by 452 alone: they
+// get theirs at once, in transactions of their own.
+func TestTooManyWithoutACode(t *testing.T) {
 	port := raw(t, func(n int, nc net.Conn) {
-		say(nc, "250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n452 4.5.3 many\r\n452 4.5.3 many\r\n503 no\r\n")
+		say(nc, "250-mx\r\n250 PIPELINING\r\n",
+			"250 ok\r\n250 ok\r\n452 too many\r\n452 too many\r\n354 go\r\n", "250 ok\r\n",
+			"250 ok\r\n250 ok\r\n452 too many\r\n354 go\r\n", "250 ok\r\n",
+			"250 ok\r\n452 no room\r\n503 no\r\n")
 		io.Copy(io.Discard, nc)
 	})
-	j := job(t, "a@x.test", "b@x.test")
-	expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "452 452")
+	j := job(t, "a@x.test", "b@x.test", "c@x.test")
+	expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "250 250 452")
 }
 
 func TestDeadNextHop(t *testing.T) {

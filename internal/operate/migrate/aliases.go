@@ -258,7 +258,7 @@ func (im *importer) settle(e Entry, address string, l leads, also string) {
 // catchAll makes what takes every name of a domain that nothing else has. In Postfix it
 // also comes before the domain's own mailboxes: those without an entry get no mail.
 func (im *importer) catchAll(e Entry, host string) {
-	to := split(e.Value, ", \t")
+	to := addressesOf(e.Value)
 	if len(to) == 1 && strings.HasPrefix(to[0], "@") {
 		im.domainAlias(e, host, strings.ToLower(to[0][1:]))
 		return

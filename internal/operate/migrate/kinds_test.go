@@ -210,6 +210,24 @@ func TestNamesWithoutADomain(t *testing.T) {
 	}
 }
 
+// Members are written with their names, as people write addresses.
+func TestMembersWithNames(t *testing.T) {
+	r := site(firm+"virtual_alias_maps = hash:/etc/virtual\n", map[string]string{
+		"/etc/aliases":           "all: :include:/etc/lists/all\nboss: Anna Adams <anna>, ben@firm.example (Ben)\n",
+		"/etc/lists/all":         "Anna Adams <anna@firm.example>\n\"Brown, Ben\" <ben@firm.example>, carl (until May)\n",
+		"/etc/virtual":           "desk@firm.example  Anna <anna@firm.example>, ben carl\n",
+		"/etc/postfix/master.cf": services,
+	})
+	for _, want := range []string{
+		`"all@firm.example" = ["anna@firm.example", "ben@firm.example", "carl@firm.example"]`, `"boss@firm.example" = ["anna@firm.example", "ben@firm.example"]`,
+		`"desk@firm.example" = ["anna@firm.example", "ben@firm.example", "carl@firm.example"]`,
+	} {
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("no %s in\n%s", want, r.Config)
+		}
+	}
+}
+
 // A list in a file becomes its members: lists within it too, each once, and never a program.
 // One that cannot be read makes its alias lost, since a list without a member is another list.
 func TestListsInFiles(t *testing.T) {

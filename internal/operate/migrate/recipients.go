@@ -393,7 +393,7 @@ func (im *importer) standsForItself(address string, e Entry) bool {
 
 // virtualTargets are the targets of an entry as addresses; one that is none is left as it is.
 func (im *importer) virtualTargets(e Entry) (all []string) {
-	for _, t := range split(e.Value, ", \t") {
+	for _, t := range addressesOf(e.Value) {
 		if a, why := im.qualify(t); why == "" {
 			t = a
 		}
@@ -404,7 +404,7 @@ func (im *importer) virtualTargets(e Entry) (all []string) {
 
 // caught are the targets of a catch-all for a name: "@other" is the same name there.
 func (im *importer) caught(e Entry, name string) (all []string) {
-	for _, t := range split(e.Value, ", \t") {
+	for _, t := range addressesOf(e.Value) {
 		if strings.HasPrefix(t, "@") {
 			t = name + t
 		}

@@ -122,4 +122,10 @@ func cutAlias(s string) (key, value string, ok bool) {
 }
 
 // targets parts the right side of an alias at commas outside of quotes.
-func targets(s string) []string { return split(s, ",") }
+func targets(s string) []string {
+	all := split(s, ",")
+	for i, t := range all {
+		all[i] = addressOf(t)
+	}
+	return all
+}

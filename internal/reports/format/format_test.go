@@ -112,6 +112,10 @@ func TestReadingIsBounded(t *testing.T) {
 	for range 20 {
 		deep.WriteString("Content-Type: message/rfc822\r\n\r\n")
 	}
+	files := raw
+	for range 12 {
+		files = letter("application/octet-stream", files)
+	}
 	onion := raw
 	for range 20 {
 		onion = gzipped(t, onion)
@@ -119,7 +123,7 @@ func TestReadingIsBounded(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"nothing": nil, "a picture": []byte("\x89PNG"), "mail without": []byte("Subject: x\r\n\r\nhello"), "other XML": []byte("<a><b/></a>"), "an empty report": []byte("<feedback/>"),
 		"cut": raw[:400], "cut gzip": gzipped(t, raw)[:100], "bomb": gzipped(t, bomb), "bomb in zip": zipped(t, map[string][]byte{"a.xml": bomb}), "bomb in mail": letter("application/gzip", gzipped(t, bomb)),
-		"too large": append(raw, make([]byte, 2<<20)...), "deep": []byte(deep.String()),
+		"too large": append(raw, make([]byte, 2<<20)...), "deep": []byte(deep.String()), "files in files": files,
 		"bombs in each other": gzipped(t, gzipped(t, gzipped(t, bomb))), "gzip in gzip for ever": onion,
 	} {
 		if got, err := l.Read(data); !errors.Is(err, ErrReport) {

@@ -92,8 +92,20 @@ func (r *reader) entity(e entity, depth int) {
 	case "message/rfc822", "message/global":
 		r.message(data, depth+1)
 	default:
-		r.content(data, depth+1) // what is none of its kinds is somebody's text or picture
+		// What is none of its kinds is somebody's text or picture, or a message attached as a file.
+		if !r.content(data, depth+1) && strings.HasPrefix(e.kind, "application/") {
+			r.file(data, depth+1)
+		}
 	}
+}
+
+// file reads a message that is a file by itself; false: it says nothing of what is in it, and is none.
+func (r *reader) file(data []byte, depth int) bool {
+	if split(data).kind == "" {
+		return false
+	}
+	r.message(data, depth)
+	return true
 }
 
 // parts returns the parts of a multipart body, at most one more than most: as far as

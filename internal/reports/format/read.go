@@ -140,7 +140,7 @@ func (r *reader) gunzip(data []byte, depth int) {
 			return
 		}
 	}
-	if !r.content(all, depth+1) {
+	if !r.content(all, depth+1) && !r.file(all, depth+1) {
 		r.unknown(all)
 	}
 }

@@ -58,7 +58,7 @@ func (r *reader) member(h, body []byte, depth int) (rest []byte) {
 		if err != nil {
 			r.fault("its zip is damaged: %v", err)
 		}
-		r.content(text, depth+1) // what is none of our kinds is something else, as a folder
+		r.inner(text, depth)
 		if len(rest) == len(body) {
 			rest = body[len(body)-in.Len():]
 		}
@@ -66,9 +66,16 @@ func (r *reader) member(h, body []byte, depth int) (rest []byte) {
 		if len(rest) == len(body) && flags&zipStreamed != 0 {
 			body, _, _ = bytes.Cut(body, []byte("PK\x07\x08"))
 		}
-		r.content(body, depth+1)
+		r.inner(body, depth)
 	default:
 		r.fault("its zip is of a kind that we do not know")
 	}
 	return rest
+}
+
+// inner reads what a member holds; what is none of our kinds is something else, as a folder.
+func (r *reader) inner(data []byte, depth int) {
+	if !r.content(data, depth+1) {
+		r.file(data, depth+1)
+	}
 }

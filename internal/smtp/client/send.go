@@ -359,7 +359,7 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 			return true
 		}
 		if refused {
-			t.said(cmd.rcpt, rcptRefusal(r))
+			t.said(cmd.rcpt, rcptRefusal(r, t.count > 0))
 		}
 		return refused
 	case StageData:
@@ -376,10 +376,11 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 // replies only 25z can; 220 or 221 here comes from a server out of step.
 func completed(r mail.Reply) bool { return r.Code >= 250 && r.Code <= 259 }
 
-// rcptRefusal reads 552 as the "too many recipients" of old servers, unless its
-// enhanced code tells otherwise. RFC 5321 §4.5.3.1.10.
-func rcptRefusal(r mail.Reply) mail.Reply {
-	if r.Code == 552 && (r.Enhanced == mail.Enhanced{} || r.Enhanced == mail.Enhanced{Class: 5, Subject: 5, Detail: 3}) {
+// rcptRefusal reads 552 as the "too many recipients" of old servers, and so 452 of one that took
+// others before, unless its enhanced code tells otherwise. RFC 5321 §4.5.3.1.10.
+func rcptRefusal(r mail.Reply, behindOthers bool) mail.Reply {
+	silent := r.Enhanced == mail.Enhanced{}
+	if r.Code == 552 && (silent || r.Enhanced == mail.Enhanced{Class: 5, Subject: 5, Detail: 3}) || r.Code == 452 && silent && behindOthers {
 		return mail.R(452, "4.5.3", r.Text)
 	}
 	return r

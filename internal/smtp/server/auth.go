@@ -21,14 +21,15 @@ func (c *conn) mechanisms() []string {
 	return c.srv.cfg.Mechanisms(c.channel())
 }
 
-// auth answers AUTH. RFC 4954 §4.
+// auth answers AUTH. RFC 4954 §4. A device that says HELO and signs in all the same was not told
+// that it may, and may.
 func (c *conn) auth(ctx context.Context, p smtpwire.AuthParams) result {
 	switch {
 	case c.srv.cfg.Mechanisms == nil || c.info.Kind == KindMX:
 		return refuse(502, "5.5.1", "AUTH is not offered here")
 	case c.tls == nil:
 		return refuse(538, "5.7.11", "encryption is required to sign in; the credential was not looked at")
-	case !c.state.extended:
+	case !c.state.hello:
 		return refuse(503, "5.5.1", "send EHLO first")
 	case c.state.authed:
 		return refuse(503, "5.5.1", "you are signed in already")

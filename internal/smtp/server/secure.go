@@ -16,7 +16,7 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 		return refuse(502, "5.5.1", "TLS is not offered")
 	case c.tls != nil:
 		return refuse(503, "5.5.1", "TLS is on already")
-	case !c.state.extended:
+	case !c.state.hello:
 		return refuse(503, "5.5.1", "send EHLO first")
 	case c.in.Buffered() > 0:
 		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.

@@ -199,14 +199,19 @@ func TestSubmissionDialogues(t *testing.T) {
 			C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
 			S: 421 4.7.0
 			S.`, ""},
-		"AUTH needs EHLO": {clearHello + `
+		"HELO, STARTTLS, HELO and AUTH": {`
+			S: 220
+			C: HELO RICOH MP C3003
+			S: 250 mx.local.test
 			C: STARTTLS
 			S: 220
 			TLS
-			C: HELO x
-			S: 250
+			C: HELO RICOH MP C3003
+			S: 250 mx.local.test
 			C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
-			S: 503`, ""},
+			S: 235
+			C: MAIL FROM:<alice@local.test> SIZE=3
+			S: 250`, ""},
 		"a bare LF in a response": {tlsHello + `
 			C: AUTH LOGIN
 			S: 334

@@ -43,17 +43,17 @@ func TestDialogues(t *testing.T) {
 			S: 250
 			S: 354
 			S: 250`, "<> bob x\r\n"},
-		"HELO has no extensions": {`
+		"parameters behind HELO, and no BDAT": {`
 			S: 220
 			C: HELO client.test
 			S: 250
-			C: MAIL FROM:<a@remote.test> SIZE=10
+			C: MAIL FROM:<a@remote.test> FOO=bar
 			S: 555 5.5.4
-			C: MAIL FROM:<a@remote.test>
+			C: MAIL FROM:<a@remote.test> SIZE=10001
+			S: 552 5.3.4
+			C: MAIL FROM:<a@remote.test> SIZE=10 BODY=8BITMIME
 			S: 250
 			C: RCPT TO:<bob@local.test> NOTIFY=NEVER
-			S: 555 5.5.4
-			C: RCPT TO:<bob@local.test>
 			S: 250
 			C+ "BDAT 6 LAST\r\nRSET\r\n"
 			S: 503 5.5.1`, ""},

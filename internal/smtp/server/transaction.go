@@ -35,7 +35,7 @@ func (c *conn) take() Transaction {
 	return t
 }
 
-// mail answers MAIL. RFC 5321 §4.1.1.2.
+// mail answers MAIL. RFC 5321 §4.1.1.2. Behind HELO, too, parameters mean what they say.
 func (c *conn) mail(ctx context.Context, p smtpwire.MailParams) result {
 	c.count.transactions++
 	switch {
@@ -44,8 +44,6 @@ func (c *conn) mail(ctx context.Context, p smtpwire.MailParams) result {
 		return refuse(421, "4.7.0", "too many transactions in one session").ending(EndTransactions)
 	case c.tx.open():
 		return refuse(503, "5.5.1", "a transaction is open already")
-	case p.Extended && !c.state.extended:
-		return refuse(555, "5.5.4", "parameters need EHLO")
 	case p.RequireTLS && c.tls == nil:
 		// RFC 8689 §2: it is offered under TLS only, and means nothing in clear.
 		return refuse(530, "5.7.0", "REQUIRETLS needs TLS here, too")
@@ -81,8 +79,6 @@ func (c *conn) rcpt(ctx context.Context, p smtpwire.RcptParams) result {
 	switch {
 	case !c.tx.open():
 		return refuse(503, "5.5.1", "send MAIL first")
-	case p.Extended && !c.state.extended:
-		return refuse(555, "5.5.4", "parameters need EHLO")
 	case p.UTF8 && !c.tx.utf8:
 		// RFC 6531 §3.5.
 		return refuse(553, "5.6.7", "an address beyond ASCII needs SMTPUTF8")

@@ -15,11 +15,16 @@ type capability struct {
 const maxCapabilities = 100
 
 // ParseCapabilities reads the text of a 250 reply to EHLO, whose first line is the
-// server's name. Lines that are no ehlo-line are left out. RFC 5321 §4.1.1.1.
+// server's name. Lines that are no ehlo-line are left out, but for "AUTH=PLAIN LOGIN", as
+// some write it. RFC 5321 §4.1.1.1.
 func ParseCapabilities(text string) Capabilities {
 	var c Capabilities
 	_, text, _ = strings.Cut(text, "\n")
 	for line := range strings.SplitSeq(text, "\n") {
+		const auth, old = "AUTH ", "AUTH="
+		if len(line) > len(old) && strings.EqualFold(line[:len(old)], old) {
+			line = auth + line[len(old):]
+		}
 		words := strings.Fields(line)
 		if len(words) == 0 || !isKeyword(words[0]) || len(c.lines) == maxCapabilities {
 			continue
@@ -35,12 +40,12 @@ func (c Capabilities) Has(keyword string) bool {
 	return ok
 }
 
-// Params returns the parameters of the first line with the keyword, in capitals.
+// Params returns the parameters of the lines with the keyword, in capitals: most have one.
 func (c Capabilities) Params(keyword string) (params []string, ok bool) {
 	for _, l := range c.lines {
 		if l.keyword == keyword {
-			return l.params, true
+			params, ok = append(params, l.params...), true
 		}
 	}
-	return nil, false
+	return params, ok
 }

@@ -44,8 +44,6 @@ type MailParams struct {
 	RequireTLS bool
 	// Auth is the decoded AUTH parameter. It grants nothing. RFC 4954 §5.
 	Auth string
-	// Extended says that some parameter was given, which only EHLO allows.
-	Extended bool
 }
 
 // Envelope returns the parameters as an envelope without recipients.
@@ -68,8 +66,6 @@ type RcptParams struct {
 	// UTF8 says that the path or ORCPT held octets beyond ASCII, which only a
 	// transaction with SMTPUTF8 may use. RFC 6531 §3.1.
 	UTF8 bool
-	// Extended says that some parameter was given, which only EHLO allows.
-	Extended bool
 }
 
 // Chunk is the argument of BDAT. RFC 3030 §2.

@@ -175,14 +175,14 @@ func TestMailParameters(t *testing.T) {
 	}
 	m := cmd.Mail
 	if m.Size != math.MaxInt64 || !m.SizeGiven || m.Body != mail.Body8BitMIME || !m.SMTPUTF8 ||
-		m.Ret != mail.RetHeaders || m.EnvID != "QQ+1=2 x" || m.Auth != "<>" || !m.Extended {
+		m.Ret != mail.RetHeaders || m.EnvID != "QQ+1=2 x" || m.Auth != "<>" {
 		t.Errorf("%+v", m)
 	}
 	env := m.Envelope()
 	if env.From != m.From || env.To != nil || env.EnvID != m.EnvID || env.Size != m.Size || env.Ret != m.Ret || !env.SMTPUTF8 {
 		t.Errorf("%+v", env)
 	}
-	if cmd, _ := ParseCommand([]byte("MAIL FROM:<a@b.test>")); cmd.Mail.Extended || cmd.Mail.SizeGiven {
+	if cmd, _ := ParseCommand([]byte("MAIL FROM:<a@b.test>")); cmd.Mail.SizeGiven {
 		t.Errorf("parameters out of nothing: %+v", cmd.Mail)
 	}
 }
@@ -292,7 +292,7 @@ func TestRcptParameters(t *testing.T) {
 		t.Fatal(f)
 	}
 	r := cmd.Rcpt
-	if r.Notify != mail.NotifySuccess|mail.NotifyDelay || r.ORcpt != (mail.ORcpt{Type: "rfc822", Address: "a+x@b.test"}) || r.UTF8 || !r.Extended {
+	if r.Notify != mail.NotifySuccess|mail.NotifyDelay || r.ORcpt != (mail.ORcpt{Type: "rfc822", Address: "a+x@b.test"}) || r.UTF8 {
 		t.Errorf("%+v", r)
 	}
 	for line, utf8 := range map[string]bool{

@@ -25,7 +25,7 @@ func parseMail(cmd Command, rest []byte) (Command, *Fault) {
 	if f != nil {
 		return Command{}, f
 	}
-	m := MailParams{Extended: len(params) > 0}
+	var m MailParams
 	for i, p := range params {
 		if f := m.set(p); f != nil {
 			return Command{}, f
@@ -84,7 +84,7 @@ func parseRcpt(cmd Command, rest []byte) (Command, *Fault) {
 	if f != nil {
 		return Command{}, f
 	}
-	r := RcptParams{UTF8: !isASCII(path), Extended: len(params) > 0}
+	r := RcptParams{UTF8: !isASCII(path)}
 	for i, p := range params {
 		if f := r.set(p); f != nil {
 			return Command{}, f

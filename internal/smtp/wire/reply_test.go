@@ -52,6 +52,10 @@ func TestReadReply(t *testing.T) {
 		{"550-5.7.1 no\r\n550-5.7.1 really\r\n550 5.7.1 no\r\n", "550 5.7.1 no / really / no"},
 		{"550-5.7.1 no\r\n550 plain\r\n", "550 5.7.1 no / plain"},
 		{"550-no such mailbox\r\n550-5.1.1 really\r\n550 5.1.6 no\r\n", "550 5.1.1 no such mailbox / really / 5.1.6 no"},
+		{"550 #5.1.0 Address rejected.\r\n", "550 5.1.0 Address rejected."},
+		{"550-#5.7.1 no\r\n550 #5.7.1 relaying\r\n", "550 5.7.1 no / relaying"},
+		{"550 # no\r\n", "550 # no"},
+		{"550 #4.1.0 no\r\n", "550 #4.1.0 no"},
 		{"250 5.7.1 x\r\n", "250 5.7.1 x"}, // no enhanced code of this class: text
 		{"250 caf\xc3\xa9 \x1b[2J\xff\r\n", "250 café ?[2J?"},
 		{"", "EOF"},
@@ -137,11 +141,11 @@ func FuzzReadReply(f *testing.F) {
 }
 
 func TestCapabilities(t *testing.T) {
-	c := ParseCapabilities("mx.test greets you\nPIPELINING\nsize 1000\nAUTH PLAIN SCRAM-SHA-256\n\nBAD=LINE x\nAUTH=LOGIN")
+	c := ParseCapabilities("mx.test greets you\nPIPELINING\nsize 1000\nAUTH PLAIN SCRAM-SHA-256\n\nBAD=LINE x\nauth=LOGIN PLAIN\nAUTH=\nAUTH XOAUTH2")
 	if !c.Has("PIPELINING") || !c.Has("SIZE") || c.Has("MX.TEST") || c.Has("BAD") || c.Has("CHUNKING") {
 		t.Errorf("%+v", c)
 	}
-	if p, ok := c.Params("AUTH"); !ok || strings.Join(p, " ") != "PLAIN SCRAM-SHA-256" {
+	if p, ok := c.Params("AUTH"); !ok || strings.Join(p, " ") != "PLAIN SCRAM-SHA-256 LOGIN PLAIN XOAUTH2" {
 		t.Errorf("%q", p)
 	}
 	if (Capabilities{}).Has("PIPELINING") || ParseCapabilities("").Has("") {

@@ -120,10 +120,10 @@ func splitReplyLine(line []byte) (code int, more bool, text []byte, ok bool) {
 	return code, line[3] == '-', line[4:], true
 }
 
-// splitEnhanced takes an enhanced code off the text if its class is the reply's.
-// RFC 2034 §4.
+// splitEnhanced takes an enhanced code off the text if its class is the reply's. A widely used
+// gateway writes it "#5.1.0". RFC 2034 §4.
 func splitEnhanced(code int, text string) (mail.Enhanced, string) {
-	e, rest, ok := mail.ParseEnhanced(text)
+	e, rest, ok := mail.ParseEnhanced(strings.TrimPrefix(text, "#"))
 	if !ok || int(e.Class) != code/100 {
 		return mail.Enhanced{}, text
 	}
