@@ -188,8 +188,9 @@ func TestTooManyWithoutProgress(t *testing.T) {
 			say(nc, "250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n"+refusal+"\r\n"+refusal+"\r\n503 no\r\n")
 			io.Copy(io.Discard, nc)
 		})
-		j := job(t, "a@x.test", "b@x.test")
-		expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "452 452")
+		j, target := job(t, "a@x.test", "b@x.test"), reach(t, place(port), means(t))
+		expect(t, j, target.Deliver(t.Context(), j), "452 452")
+		check(t, target.Close())
 	}
 }
 
@@ -203,8 +204,9 @@ func TestTooManyWithoutACode(t *testing.T) {
 			"250 ok\r\n452 no room\r\n503 no\r\n")
 		io.Copy(io.Discard, nc)
 	})
-	j := job(t, "a@x.test", "b@x.test", "c@x.test")
-	expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "250 250 452")
+	j, target := job(t, "a@x.test", "b@x.test", "c@x.test"), reach(t, place(port), means(t))
+	expect(t, j, target.Deliver(t.Context(), j), "250 250 452")
+	check(t, target.Close())
 }
 
 func TestDeadNextHop(t *testing.T) {
