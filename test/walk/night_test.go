@@ -261,6 +261,8 @@ func (n *night) whereIsThatMessage(relayed, refused string) {
 	n.gives(0, "sallyport trace carl@remote.test --since 48h", relayed, "delivered")
 	n.gives(0, "sallyport trace 06h188v4gch90q0f3dp4nekg", "carl@remote.test")
 	n.gives(0, "sallyport trace ip:198.51.100.0/24", "alice@example.org")
+	n.gives(1, "sallyport trace envid:QQ314159", "nothing is known about that")
+	n.leaves("it names an option of those who send", "sallyport sendmail -V")
 	n.gives(0, "sallyport trace < bounce.eml", refused, "ghost@remote.test")
 	n.gives(1, "sallyport trace --kind ALARM --since 7d", "nothing is known about that")
 	n.gives(1, "sallyport trace --rule relay-denied --since 1h --until 30m", "nothing is known about that")

@@ -316,6 +316,8 @@ func (n *night) contained() {
 	n.leaves("no route of this server signs in with a token; test/cloud has one whose tokens fail", "sallyport queue retry --domain example.net")
 	n.open("Connections are turned away")
 	n.gave("sallyport doctor")
+	n.leaves("it names a socket", "sallyport sendmail")
+	n.gives(1, "sallyport trace --rule proxy-header", "nothing is known about that")
 }
 
 // guessed tries wrong passwords until one is refused unread, and waits until people are told.
