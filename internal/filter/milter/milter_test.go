@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,6 +184,21 @@ func TestStepsLeftOut(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(f.seen, "\n"), "L Subject| hi\n there|") {
 		t.Errorf("the first space stays: %q", f.seen)
+	}
+}
+
+// TestAnOlderFilterIsNotToldOfDATA: the command came with version 4, and who speaks an older
+// version has not asked to be spared it.
+func TestAnOlderFilterIsNotToldOfDATA(t *testing.T) {
+	for version, told := range map[uint32]bool{2: false, 3: false, 4: true, 5: true, 6: true} {
+		f := &filter{negotiation: negotiate(version, 0, 0, "")}
+		if _, err := f.ask(t, sample(t), "hi\r\n", milter.DefaultLimits()); err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
+		got := slices.ContainsFunc(f.seen, func(s string) bool { return strings.HasPrefix(s, "T ") })
+		if got != told {
+			t.Errorf("version %d is told of DATA: %v, in %q", version, got, f.seen)
+		}
 	}
 }
 

@@ -64,7 +64,9 @@ const (
 	// rejectedRcpts asks to be shown recipients that were refused; here there are none.
 	rejectedRcpts = 0x800
 
-	protocolOldest, protocolNewest = 2, 6
+	// The command of DATA came with the version in the middle: a library of an older one may
+	// hang up where it comes.
+	protocolOldest, protocolWithData, protocolNewest = 2, 4, 6
 
 	// offeredActions is all there is. libmilter hangs up where one bit is missing that a
 	// filter asked for, and most ask for more than they use: what may not be done is
@@ -167,6 +169,9 @@ func parseNegotiation(p packet) (negotiated, error) {
 		return negotiated{}, fmt.Errorf("milter: it wants actions that were not offered ( %#x)", n.actions&^offeredActions)
 	case n.protocol&^offeredProtocol != 0:
 		return negotiated{}, fmt.Errorf("milter: it wants steps of the protocol that were not offered (%#x)", n.protocol&^offeredProtocol)
+	}
+	if version < protocolWithData {
+		n.protocol |= noData
 	}
 	for rest := p.data[12:]; len(rest) > 0; {
 		if len(rest) < 4 {
