@@ -104,77 +104,6 @@ func (s *Spool) loadAccounts(ctx context.Context, _ *Report) error {
 	})
 }
 
-// loadIndexes counts the queue, makes due what was under way when the last
-// process ended, and what stands parked for an account that is not held.
-func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
-	under := interrupted{most: s.limits.Load().Claims}
-	for _, space := range []store.Space{spaceDue, spaceHeld, spaceParked} {
-		if err := s.loadIndex(ctx, space, &under); err != nil {
-			return err
-		}
-	}
-	s.waits.loaded()
-	if err := s.resume(ctx, r, under); err != nil {
-		return err
-	}
-	return s.unparkReleased(ctx)
-}
-
-// loadIndex counts one index. It is the one pass over everything that is queued before the
-// queue is open: for each key it makes neither texts nor entries.
-func (s *Spool) loadIndex(ctx context.Context, space store.Space, under *interrupted) error {
-	var c census
-	var anew renewal
-	at := placeOf(space.Key())
-	err := s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
-		sum, ok := readSummary(v)
-		if at == placeDue && (sum.leased || !ok) {
-			under.note(k)
-		}
-		if id, isID := keyID(k); isID && (!ok || sum.former) {
-			// The summary can be made again from the entry; a damaged entry counts
-			// with what the summary says until verification quarantines it.
-			is, found, err := s.summaryOf(ctx, id)
-			if err == nil && found {
-				sum.octets, sum.account, sum.mailboxes = is.octets, []byte(is.account), []byte(is.mailboxes)
-				err = anew.add(ctx, s, k, is)
-			}
-			if err != nil {
-				return false, err
-			}
-		}
-		c.add(sum.octets, sum.account)
-		s.waits.load(sum.mailboxes, sum.octets)
-		return true, nil
-	})
-	if err == nil {
-		err = anew.write(ctx, s)
-	}
-	s.counts.take(c, at)
-	if anew.written > 0 {
-		s.log.Info("places of messages say anew what they wait for", "count", anew.written)
-	}
-	return err
-}
-
-// interrupted is what an opening found under way in the schedule.
-type interrupted struct {
-	most int // of ids: no more are under way at once, but for those whose claim expired
-	ids  []mail.ID
-	from []byte // the key from which the schedule is to be searched again; nil: ids are all
-}
-
-func (u *interrupted) note(k []byte) {
-	id, ok := keyID(k)
-	switch {
-	case !ok || u.from != nil:
-	case len(u.ids) < u.most:
-		u.ids = append(u.ids, id)
-	default:
-		u.from = append([]byte(nil), k...)
-	}
-}
-
 // resume makes due the entries whose attempt was interrupted. The attempt was
 // counted before it began, so that a crash cannot make attempts free.
 func (s *Spool) resume(ctx context.Context, r *Report, under interrupted) error {
@@ -256,25 +185,41 @@ func (s *Spool) unparkReleased(ctx context.Context) error {
 }
 
 // removeOrphans removes blobs to which no entry belongs: bodies whose message was
-// never acknowledged, or is settled.
+// never acknowledged, or is settled. Blobs and their keys are in order, so that each list is read once.
 func (s *Spool) removeOrphans(ctx context.Context, r *Report) error {
 	names, err := s.st.Blobs().List()
-	if err != nil {
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	for _, name := range names {
-		_, err := s.st.Get(ctx, fileKey(name))
-		if err == nil {
-			continue
+	err = s.st.Scan(ctx, spaceRange(spaceFile), func(k, _ []byte) (bool, error) {
+		name := string(k[len(spaceFile):])
+		for len(names) > 0 && names[0] < name {
+			if err := s.removeOrphan(ctx, r, names[0]); err != nil {
+				return false, err
+			}
+			names = names[1:]
 		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
+		if len(names) > 0 && names[0] == name {
+			names = names[1:]
 		}
-		if err := s.st.Blobs().Remove(name); err != nil {
-			return err
-		}
-		r.Orphans++
+		return len(names) > 0, nil
+	})
+	for i := 0; i < len(names) && err == nil; i++ {
+		err = s.removeOrphan(ctx, r, names[i])
 	}
+	return err
+}
+
+// removeOrphan removes a blob that no entry seems to have, once the store has said so of that one, too: what is removed is gone.
+func (s *Spool) removeOrphan(ctx context.Context, r *Report, name string) error {
+	_, err := s.st.Get(ctx, fileKey(name))
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err := s.st.Blobs().Remove(name); err != nil {
+		return err
+	}
+	r.Orphans++
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,45 @@ func TestOrphansAreRemoved(t *testing.T) {
 		t.Errorf("report %+v", r)
 	}
 	wantBody(t, h.q, m.ID, large)
+}
+
+// Wherever among bodies an orphan stands, it is removed, and no body is. The store is asked for each orphan, and not for
+// each body.
+func TestOrphansAmongBodies(t *testing.T) {
+	h := newHouse(t)
+	large := strings.Repeat("y", 150<<10)
+	var ids []mail.ID
+	for range 6 {
+		m := localMessage("alice@local.test", "bob@local.test")
+		put(t, h.q, m, large)
+		ids = append(ids, m.ID)
+	}
+	names, err := h.st.Blobs().List()
+	if err != nil || len(names) != 6 {
+		t.Fatal(names, err)
+	}
+	orphans := []string{"-", names[1] + "-", names[1] + "0", names[3] + "z", "zz", "zzz"}
+	for _, n := range orphans {
+		h.writeBlob(n, "left behind")
+	}
+	st := &watched{Store: h.st}
+	h.st = st
+	if r := h.restart(); r.Orphans != len(orphans) || r.Entries != 6 || r.Damaged != 0 {
+		t.Errorf("report %+v", r)
+	}
+	if left, err := h.st.Blobs().List(); err != nil || !slices.Equal(left, names) {
+		t.Errorf("left are %q, %v; want %q", left, err, names)
+	}
+	if st.files != len(orphans) {
+		t.Errorf("the store was asked for %d files", st.files)
+	}
+	for _, id := range ids {
+		wantBody(t, h.q, id, large)
+	}
+	h.editFiles(func(name string) { h.write("sf"+name, nil) }) // all of them
+	if r := h.restart(); r.Orphans != 6 {
+		t.Errorf("report %+v", r)
+	}
 }
 
 // An entry that fell out of its index is put back; an index key without an entry

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,11 @@ type Spool struct {
 	now    func() time.Time
 	passed func() time.Time
 	paused bool // nobody delivers
-	log    *slog.Logger
-	damage damage.Note
-	wake   chan struct{}
+	// An opening has so many read an index at once, and each look after so many keys whether others may share its part.
+	readers, step int
+	log           *slog.Logger
+	damage        damage.Note
+	wake          chan struct{}
 
 	damaged atomic.Int64 // entries quarantined since Open began
 
@@ -159,6 +162,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 	}
 	s := &Spool{
 		st: st, key: o.Key, now: o.Now, paused: o.Paused, log: o.Logger, damage: o.Damage,
+		readers: min(runtime.GOMAXPROCS(0), mostReaders), step: sweepStep,
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},

@@ -93,10 +93,22 @@ func (w *waits) enter(sum summary) {
 }
 
 // load counts a message in for each mailbox of a list, as the queue is opened: the domains are added up once all are.
-func (w *waits) load(mailboxes []byte, octets int64) {
+func (a amounts) load(mailboxes []byte, octets int64) {
 	for end := bytes.IndexByte(mailboxes, mailboxEnd[0]); end >= 0; end = bytes.IndexByte(mailboxes, mailboxEnd[0]) {
-		w.mailboxes.add(mailboxes[:end], octets, 1)
+		a.add(mailboxes[:end], octets, 1)
 		mailboxes = mailboxes[end+1:]
+	}
+}
+
+// take adds what was loaded of another part of the queue.
+func (a amounts) take(more amounts) {
+	for key, n := range more {
+		if have := a[key]; have != nil {
+			have.Messages += n.Messages
+			have.Octets += n.Octets
+		} else {
+			a[key] = n
+		}
 	}
 }
 

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
+	"sallyport/internal/store/pebble"
 )
 
 // counted holds what is kept of what waits for mailboxes to what all entries say.
@@ -132,6 +136,7 @@ type watched struct {
 	store.Store
 	apply   func()
 	entries int // that were read by their keys
+	files   int // that were asked for
 }
 
 func (w *watched) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
@@ -145,6 +150,9 @@ func (w *watched) Apply(ctx context.Context, tx store.Tx, d store.Durability) (s
 func (w *watched) Get(ctx context.Context, k []byte) ([]byte, error) {
 	if store.SpaceEntries.Has(k) {
 		w.entries++
+	}
+	if store.SpaceFiles.Has(k) {
+		w.files++
 	}
 	return w.Store.Get(ctx, k)
 }
@@ -267,4 +275,29 @@ func TestAFormerPlaceOfADamagedEntry(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	h.wantWaiting("verified", "bob@local.test", 5, 5)
+}
+
+// A queue of which an opening reads the schedule in several parts is counted as a short one is: every place once.
+func TestALongScheduleIsCountedOnce(t *testing.T) {
+	st, err := pebble.Open(pebble.Options{FS: vfs.NewMem(), Dir: "data", Logger: quiet(), MinFree: 1, MemTableOctets: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	o := options(t, time.Now)
+	o.Limits.VerifyTime = 1 // a place without a message is taken away when all are verified
+	q, _ := openSpool(t, st, o)
+	c := put(t, q, localMessage("alice@local.test", "bob@local.test"), "x")
+	const places = 30_000
+	schedule(t, st, places)
+	q, r := openSpool(t, st, o)
+	if r.Entries != places+1 || r.Resumed != 1 || r.Octets != places*700+c.Entry.Size+int64(len(c.Entry.Prefix)) {
+		t.Errorf("opened %+v", r)
+	}
+	for i := range 100 {
+		its, domain := q.Waiting(addr(fmt.Sprintf("person%d@local.test", i)))
+		if its.Messages != places/100 || its.Octets != 700*places/100 || domain.Messages != places+1 {
+			t.Fatalf("person%d: %+v, of the domain %+v", i, its, domain)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -141,18 +142,27 @@ func (e unreadError) Error() string { return e.cause.Error() }
 
 func (e unreadError) Unwrap() error { return e.cause }
 
-// guarded reads a file of the database and its guard; nil: it has none that is whole. An error is an unreadError.
-func (m *mender) guarded(name string) (*parity.Guard, []byte, error) {
+// guardOf reads the guard of a file of the database; nil: it has none that is whole. An error is an unreadError.
+func (m *mender) guardOf(name string) (*parity.Guard, error) {
 	text, err := m.read(m.guard(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, unreadError{err}
+		return nil, unreadError{err}
 	}
 	g, err := parity.Parse(text)
 	if err != nil {
-		return nil, nil, nil
+		return nil, nil
+	}
+	return g, nil
+}
+
+// guarded reads a file of the database and its guard; nil: it has none that is whole. An error is an unreadError.
+func (m *mender) guarded(name string) (*parity.Guard, []byte, error) {
+	g, err := m.guardOf(name)
+	if g == nil || err != nil {
+		return nil, nil, err
 	}
 	file, err := m.read(m.db(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -174,8 +184,45 @@ const (
 	broken                      // a part of it could not be put right
 )
 
+// asWritten reports whether a file is as its guard says, and reads it in pieces: tables are the larger the more the store
+// holds, and a start has many of them looked at. An error is an unreadError.
+func (m *mender) asWritten(name string, g *parity.Guard) (bool, error) {
+	f, err := m.fs.Open(m.db(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unreadError{err}
+	}
+	defer f.Close()
+	size, piece := int64(0), make([]byte, scrubOctets)
+	for {
+		n, err := io.ReadFull(f, piece)
+		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return false, unreadError{err}
+		}
+		if len(g.Bad(int(size/parity.Page), piece[:n])) > 0 {
+			return false, nil
+		}
+		if size += int64(n); end {
+			return size == g.Size(), nil
+		}
+	}
+}
+
 // mendTable puts a table right, or a file of values.
 func (m *mender) mendTable(name string) (tableState, error) {
+	g, err := m.guardOf(name)
+	if g == nil || err != nil {
+		return unguarded, err
+	}
+	switch same, err := m.asWritten(name, g); {
+	case err != nil:
+		return unguarded, err
+	case same:
+		return sound, nil
+	}
 	g, text, err := m.guarded(name)
 	if g == nil || err != nil {
 		return unguarded, err

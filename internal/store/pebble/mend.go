@@ -1,9 +1,9 @@
 package pebble
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -295,14 +295,18 @@ func (m *mender) mendSettings(name string) error {
 	return nil
 }
 
-// read reads a file whole.
+// read reads a file whole, into no more memory than it takes: a log has tens of MiB.
 func (m *mender) read(path string) ([]byte, error) {
 	f, err := m.fs.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(f)
-	return text, errors.Join(err, f.Close())
+	var text bytes.Buffer
+	if info, err := f.Stat(); err == nil {
+		text.Grow(int(info.Size()) + bytes.MinRead) // with room to find that it is at its end
+	}
+	_, err = text.ReadFrom(f)
+	return text.Bytes(), errors.Join(err, f.Close())
 }
 
 // write makes a file durable; an older one of that name stays whole until it is.

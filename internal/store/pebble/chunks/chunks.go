@@ -49,10 +49,10 @@ type Break struct {
 
 // Log is what a log holds.
 type Log struct {
-	Records [][]byte // that are whole, in their order
+	Records [][]byte // that are whole, in their order; parts of Text, where each is in one piece
 	Breaks  []Break  // that are rot
 	Closed  bool     // it ends with a trailer
-	// Text is the log with the bits put right.
+	// Text is the log with the bits put right: what was read, where there were none.
 	Text []byte
 	// Sound is how much of Text is read by Pebble: up to its end, or to the first break.
 	Sound int
@@ -85,6 +85,7 @@ const (
 
 type reader struct {
 	text   []byte
+	owned  bool // text is a copy of what is read
 	number uint32
 	kind   Kind
 	legacy bool // chunks without a number: a manifest, or a log that was salvaged
@@ -94,7 +95,8 @@ type reader struct {
 	end    int // behind the last chunk
 }
 
-// Read reads a log; number is that in its name. It keeps nothing of text.
+// Read reads a log; number is that in its name. What it returns has parts of text, which nobody may change any more, nor read
+// while it reads: a log has tens of MiB, and is held once.
 func Read(text []byte, number uint64, kind Kind) Log {
 	r := newReader(text, number, kind, kind == Manifest)
 	if len(r.chunks) == 0 && kind != Manifest {
@@ -107,7 +109,7 @@ func Read(text []byte, number uint64, kind Kind) Log {
 }
 
 func newReader(text []byte, number uint64, kind Kind, legacy bool) *reader {
-	r := &reader{text: append([]byte(nil), text...), number: uint32(number), kind: kind, legacy: legacy}
+	r := &reader{text: text, number: uint32(number), kind: kind, legacy: legacy}
 	for at := 0; at < len(r.text) && !r.closed; at += block {
 		r.readBlock(at, min(at+block, len(r.text)))
 	}
@@ -130,6 +132,7 @@ func (r *reader) readBlock(at, end int) {
 			return
 		}
 		if bit, ok := r.flipped(at, end); ok {
+			r.own()
 			r.text[bit/8] ^= 1 << (bit % 8)
 			r.breaks = append(r.breaks, Break{bit / 8, bit/8 + 1, true})
 			continue
@@ -137,6 +140,13 @@ func (r *reader) readBlock(at, end int) {
 		next := r.resync(at+1, end)
 		r.breaks = append(r.breaks, Break{at, next, false})
 		at = next
+	}
+}
+
+// own has bits put right in a copy.
+func (r *reader) own() {
+	if !r.owned {
+		r.text, r.owned = append([]byte(nil), r.text...), true
 	}
 }
 
@@ -245,7 +255,7 @@ func (r *reader) records(stop int) (all [][]byte) {
 		next = c.end
 		switch {
 		case c.place == full:
-			all, open = append(all, append([]byte(nil), payload...)), false
+			all, open = append(all, payload[:len(payload):len(payload)]), false
 		case c.place == first:
 			part, open = append([]byte(nil), payload...), true
 		case open:

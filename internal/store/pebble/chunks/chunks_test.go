@@ -70,9 +70,13 @@ func TestOneBit(t *testing.T) {
 		}
 		c := bytes.Clone(text)
 		c[bit/8] ^= 1 << (bit % 8)
+		found := bytes.Clone(c)
 		l := chunks.Read(c, number, chunks.Newest)
 		if !same(l.Records, want) || !bytes.Equal(l.Text, text) || len(l.Breaks) != 1 || l.Lost() {
 			t.Fatalf("bit %d: %d records of %d, breaks %v", bit, len(l.Records), len(want), l.Breaks)
+		}
+		if !bytes.Equal(c, found) {
+			t.Fatalf("bit %d was put right in what was read, which is kept as it was found", bit)
 		}
 	}
 }
