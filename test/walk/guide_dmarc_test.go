@@ -150,7 +150,7 @@ func (f *follower) reads() {
 	f.sendsReport("application/octet-stream", "report", zipped(f.t, aggregate("two", 3, service)))
 	f.sendsReport("text/xml", "x.bin", []byte(aggregate("three", 4, list)))
 	f.sendsReport("text/xml", "old.xml", []byte(aggregate("old", 40, source("203.0.113.99", 1, "", "", ""))))
-	f.doc.Says("from a Maildir with other mail in it")
+	f.doc.Says("from a Maildir or an mbox with other mail in it")
 	f.sendsReport("text/plain", "a letter", []byte("hello\r\n"))
 	f.received("dmarc@example.org", "Report domain: example.org")
 	command := regexp.MustCompile(`(?m)^ {4,}(sallyport dmarc report .*)$`).FindStringSubmatch(f.doc.Text())
@@ -174,7 +174,9 @@ func (f *follower) reads() {
 		words := strings.ReplaceAll(strings.ReplaceAll(strings.Join(strings.Fields(k[1]), " "), "another domain", ".*, and not for example.org"), "forwarded or", "forwarded or")
 		f.wants("the kinds", report, words)
 	}
-	f.doc.Says("from files, from folders, from a Maildir with other mail in it, or from standard input; XML, gzip and zip")
+	f.doc.Says("from files, from folders, from a Maildir or an mbox with other mail in it, or from standard input; XML, gzip and zip")
+	f.gives(1, "(for m in /var/lib/sallyport/mail/example.org/dmarc/new/*; do "+
+		"echo 'From reports@reporter.example Mon Nov 30 00:00:00 2026'; cat $m; echo; done) > box; sallyport dmarc report box", "4 reports")
 	f.write("/root/night/reports/a.xml", aggregate("a", 2, good))
 	f.write("/root/night/reports/b.gz", string(gzipped(f.t, aggregate("b", 2, good))))
 	f.write("/root/night/reports/c.zip", string(zipped(f.t, aggregate("c", 2, good))))
