@@ -42,6 +42,10 @@ const (
 	SpaceStrangers      Space = "t/b"
 	SpaceFactIndex      Space = "t/i"
 	SpaceStrangersIndex Space = "t/j"
+	SpaceFactIDs        Space = "t/k"
+	SpaceStrangersIDs   Space = "t/l"
+	SpaceFactTerms      Space = "t/m"
+	SpaceStrangersTerms Space = "t/n"
 
 	SpaceEntries    Space = "se"
 	SpaceBodies     Space = "sb"
@@ -94,8 +98,12 @@ func Spaces() []Owned {
 		{SpaceTree, "trace", "hashes of the tree"},
 		{SpaceBundles, "trace", "where in the log a bundle of strangers' facts stands"},
 		{SpaceStrangers, "trace/index", "bodies of strangers' facts"},
-		{SpaceFactIndex, "trace/index", "index of facts"},
-		{SpaceStrangersIndex, "trace/index", "index of strangers' facts"},
+		{SpaceFactIndex, "trace/index", "index of facts, as format 1 filed them"},
+		{SpaceStrangersIndex, "trace/index", "index of strangers' facts, as format 1 filed them"},
+		{SpaceFactIDs, "trace/index", "index of facts by message and connection"},
+		{SpaceStrangersIDs, "trace/index", "index of strangers' facts by connection"},
+		{SpaceFactTerms, "trace/index", "index of facts by every other term, in stretches of the log"},
+		{SpaceStrangersTerms, "trace/index", "the same of strangers' facts"},
 		{SpaceEntries, "spool", "messages, without their content"},
 		{SpaceBodies, "spool", "content that is kept beside its message"},
 		{SpaceFiles, "spool", "which message a file belongs to"},

@@ -14,7 +14,6 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/trace/index"
 )
 
 // A fact that is missing between two others, or altogether, is never passed over: what
@@ -96,7 +95,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		for _, tx := range seen.txs {
 			n := 0
 			for _, m := range tx.Mutations {
-				if strings.HasPrefix(string(m.Key), index.FactPrefix) {
+				if store.SpaceFactTerms.Has(m.Key) {
 					n++
 				}
 			}

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/damage"
 	"sallyport/internal/fact"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 var (
@@ -88,11 +89,31 @@ type progress struct {
 	Next   uint64 `json:"next"`   // first fact that is in neither tree nor index
 	Oldest uint64 `json:"oldest"` // first fact whose body is kept
 	Bodies int64  `json:"bodies"` // bodies of strangers' facts
+	// Stretched is the first fact that is not filed as format 1 did; its records lack it.
+	Stretched uint64 `json:"stretched,omitempty"`
 
 	raw []byte // as stored; nil when nothing is stored yet
 }
 
 func (p progress) size() int64 { return int64(p.Next - 1) }
+
+func (p progress) layout() index.Layout { return index.Layout{Stretched: p.Stretched} }
+
+// none is the progress of a log that has no facts yet.
+func none() progress { return progress{Next: 1, Oldest: 1, Stretched: 1} }
+
+// readProgress reads what was stored. What format 1 wrote has its index before Next.
+func readProgress(raw []byte) (progress, error) {
+	var p progress
+	if err := json.Unmarshal(raw, &p); err != nil || p.Next < 1 || p.Oldest < 1 {
+		return none(), fmt.Errorf("%w: its progress record does not read", ErrBroken)
+	}
+	if p.Stretched == 0 {
+		p.Stretched = p.Next
+	}
+	p.raw = raw
+	return p, nil
+}
 
 // Open prepares the log in st: it reads where the sequencer stopped, takes the
 // facts that a crash left out, makes anew what the disk has lost of the tree, and compares the store with the newest
@@ -167,6 +188,9 @@ func (l *Log) Next() uint64 { return l.at.Load().Next }
 // Oldest returns the first fact whose body is kept.
 func (l *Log) Oldest() uint64 { return l.at.Load().Oldest }
 
+// Layout says where in the index facts are filed.
+func (l *Log) Layout() index.Layout { return l.at.Load().layout() }
+
 // Stats is the state of a log in figures.
 type Stats struct {
 	Facts     uint64    `json:"facts"`     // ever committed
@@ -192,17 +216,16 @@ func (l *Log) Stats() Stats {
 // reload reads progress and tree from the store. The caller holds sequencing, or
 // is Open.
 func (l *Log) reload(ctx context.Context) error {
-	p := progress{Next: 1, Oldest: 1}
+	p := none()
 	raw, err := l.st.Get(ctx, []byte(stateKey))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return err
 	default:
-		if err := json.Unmarshal(raw, &p); err != nil || p.Next < 1 || p.Oldest < 1 {
-			return fmt.Errorf("%w: its progress record does not read", ErrBroken)
+		if p, err = readProgress(raw); err != nil {
+			return err
 		}
-		p.raw = raw
 	}
 	if head := l.st.FactHead(); head < p.Next-1 {
 		return fmt.Errorf("%w: %d facts were indexed, the store has only %d", ErrBroken, p.Next-1, head)

@@ -91,7 +91,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 				return false, nil
 			}
 		}
-		forgetIndex(&tx, &f, index.Place{Seq: seq})
+		forgetIndex(&tx, to.layout(), &f, index.Place{Seq: seq})
 		to.Oldest = seq + 1
 		return len(tx.Mutations) < fullBatch, nil
 	})
@@ -145,7 +145,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		}
 		if f, err := fact.Decode(raw); err == nil {
 			at.Part = part
-			forgetIndex(&tx, &f, at)
+			forgetIndex(&tx, to.layout(), &f, at)
 		}
 		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bytes.Clone(key), Delete: true})
 		n++
@@ -177,9 +177,9 @@ func (l *Log) bundleSeq(ctx context.Context, bundle mail.ID) (uint64, error) {
 	return binary.BigEndian.Uint64(raw), nil
 }
 
-func forgetIndex(tx *store.Tx, f *fact.Fact, p index.Place) {
+func forgetIndex(tx *store.Tx, in index.Layout, f *fact.Fact, p index.Place) {
 	for _, t := range index.AppendTerms(nil, f) {
-		tx.Mutations = append(tx.Mutations, store.Mutation{Key: index.AppendKey(nil, t, p), Delete: true})
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: in.AppendKey(nil, t, p), Delete: true})
 	}
 }
 

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -22,14 +21,16 @@ func Lost(seq uint64, at time.Time) []byte {
 // rewind goes back to the last size of which the whole tree can be read, so that what follows is made anew of the
 // facts: the disk has lost a part of the tree, or where the sequencer was.
 func (l *Log) rewind(ctx context.Context, why error) error {
-	p := progress{Next: 1, Oldest: 1}
+	p := none()
 	raw, err := l.st.Get(ctx, []byte(stateKey))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
 		return err
-	case json.Unmarshal(raw, &p) != nil || p.Next < 1 || p.Oldest < 1:
-		p = progress{Next: 1, Oldest: 1}
+	default:
+		if p, err = readProgress(raw); err != nil {
+			p = none() // all that is kept is filed anew
+		}
 	}
 	p.raw = raw
 	if int64(l.st.FactHead()) < p.size() {

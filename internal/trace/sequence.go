@@ -237,6 +237,7 @@ const (
 
 func (b *batch) index(f *fact.Fact, p index.Place) {
 	b.terms = index.AppendTerms(b.terms[:0], f)
+	in := b.to.layout()
 	var value []byte
 	if p.InBundle() {
 		value = p.Bundle.Bytes()
@@ -248,7 +249,7 @@ func (b *batch) index(f *fact.Fact, p index.Place) {
 			b.arena = make([]byte, 0, arenaOctets)
 		}
 		start := len(b.arena)
-		b.arena = index.AppendKey(b.arena, t, p)
+		b.arena = in.AppendKey(b.arena, t, p)
 		b.tx.Mutations = append(b.tx.Mutations, store.Mutation{Key: b.arena[start:len(b.arena):len(b.arena)], Value: value})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 	"sallyport/internal/trace/index"
@@ -285,8 +286,15 @@ func TestForgettingKeepsTheProof(t *testing.T) {
 // leftIndex fails if index entries of a forgotten message are left.
 func leftIndex(t *testing.T, h *house, queue string) {
 	t.Helper()
-	prefix := index.AppendPrefix(nil, index.TextTerm(index.Queue, queue), false)
-	err := h.st.Scan(context.Background(), store.Prefix(prefix), func(k, _ []byte) (bool, error) {
+	id, err := mail.ParseID(queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections, err := index.Layout{}.Sections(context.Background(), h.st, index.QueueTerm(id))
+	if err != nil || len(sections) != 1 {
+		t.Fatal(sections, err)
+	}
+	err = h.st.Scan(context.Background(), sections[0].All(index.QueueTerm(id), false), func(k, _ []byte) (bool, error) {
 		t.Errorf("index entry %q is left", k)
 		return true, nil
 	})
@@ -314,7 +322,7 @@ func TestStrangersOnlyPushOutStrangers(t *testing.T) {
 	if a := h.ask(l, "x@y.test"); len(a.Entries) != 10 {
 		t.Errorf("%d bodies of strangers", len(a.Entries))
 	}
-	for prefix, want := range map[string]int{index.BodyPrefix: 10, bundlePrefix: 10, index.StrangersPrefix: 30} {
+	for prefix, want := range map[string]int{index.BodyPrefix: 10, bundlePrefix: 10, string(store.SpaceStrangersTerms): 30} {
 		n := 0
 		err := h.st.Scan(context.Background(), store.Prefix([]byte(prefix)), func(_, _ []byte) (bool, error) { n++; return true, nil })
 		if err != nil || n != want {

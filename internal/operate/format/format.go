@@ -53,9 +53,15 @@ type Step struct {
 func Steps() []Step {
 	return []Step{
 		// Format 1 is format 0 with the record itself.
-		{To: 1, What: "record the format", Do: func(context.Context, store.Store) error { return nil }},
+		{To: 1, What: "record the format", Do: nothing},
+		// From format 2 on the trace files new facts elsewhere, and remembers since which; what format 1 filed is read
+		// where it stands until it is forgotten. An older program would not find the new.
+		{To: 2, What: "file the trace beside what was written lately", Do: nothing},
 	}
 }
+
+// nothing is what a step does whose new format holds the old one.
+func nothing(context.Context, store.Store) error { return nil }
 
 // Current is the format that this program writes.
 func Current() Version { return last(Steps()) }

@@ -40,7 +40,8 @@ const (
 )
 
 // Term is a term as it stands in an index key: the address itself for
-// peers, so that a network is a range; otherwise 64 bits of SHA-256 of the
+// peers, so that a network is a range; the identifier itself where we made it, which
+// begins with the time; otherwise 64 bits of SHA-256 of the
 // normalised text. A reader compares the fact itself, so a collision costs one
 // read and shows nothing wrong.
 type Term struct {
@@ -49,12 +50,61 @@ type Term struct {
 	key   [16]byte
 }
 
+// hashOctets is how much of a hash stands for a text.
+const hashOctets = 8
+
 // TextTerm is the term of a normalised text in one of the fields.
 func TextTerm(field byte, normalised string) Term {
-	t := Term{field: field, n: 8}
+	t := Term{field: field, n: hashOctets}
 	sum := sha256.Sum256([]byte(normalised))
-	copy(t.key[:8], sum[:8])
+	copy(t.key[:hashOctets], sum[:hashOctets])
 	return t
+}
+
+// QueueTerm is the term of a message of ours.
+func QueueTerm(id mail.ID) Term { return idTerm(Queue, id) }
+
+// ConnTerm is the term of facts about messages that came over a connection.
+func ConnTerm(conn string) Term { return connTerm(Conn, conn) }
+
+// SessionTerm is the term of facts of a connection that belong to no message.
+func SessionTerm(conn string) Term { return connTerm(Session, conn) }
+
+// connTerm is made of the identifier of a connection. What came over none has a word in
+// its place.
+func connTerm(field byte, conn string) Term {
+	if id, err := mail.ParseID(conn); err == nil {
+		return idTerm(field, id)
+	}
+	return TextTerm(field, conn)
+}
+
+func idTerm(field byte, id mail.ID) Term {
+	t := Term{field: field, n: idOctets}
+	copy(t.key[:], id.Bytes())
+	return t
+}
+
+// ordered reports whether the terms of the field come in an order of their own: facts are
+// filed under identifiers as these are made.
+func (t Term) ordered() bool {
+	switch t.field {
+	case Queue, Conn, Session:
+		return true
+	}
+	return false
+}
+
+// earlier is the term as format 1 filed it, which made hashes of identifiers too.
+func (t Term) earlier() Term {
+	if t.n != idOctets {
+		return t
+	}
+	id, err := mail.IDFromBytes(t.key[:t.n])
+	if err != nil {
+		return t
+	}
+	return TextTerm(t.field, id.String())
 }
 
 // PeerTerm is the term of a client.
@@ -85,7 +135,7 @@ func AppendTerms(terms []Term, f *fact.Fact) []Term {
 	}
 	for _, id := range [...]mail.ID{f.Queue, f.About} {
 		if !id.IsZero() {
-			add(TextTerm(Queue, id.String()))
+			add(QueueTerm(id))
 		}
 	}
 	if id := MessageID(f.MessageID); id != "" {
@@ -116,7 +166,7 @@ func AppendTerms(terms []Term, f *fact.Fact) []Term {
 		add(PeerTerm(f.Peer))
 	}
 	if f.Conn != "" {
-		add(connTerm(f))
+		add(connTermOf(f))
 	}
 	if f.Kind == fact.KindOutcome && f.Reply.OK() && f.Remote != "" {
 		for _, id := range RemoteIDs(f.Reply.Text) {
@@ -129,12 +179,12 @@ func AppendTerms(terms []Term, f *fact.Fact) []Term {
 	return terms
 }
 
-// connTerm files a fact under its session when it belongs to no message.
-func connTerm(f *fact.Fact) Term {
+// connTermOf files a fact under its session when it belongs to no message.
+func connTermOf(f *fact.Fact) Term {
 	if f.Queue.IsZero() {
-		return TextTerm(Session, f.Conn)
+		return SessionTerm(f.Conn)
 	}
-	return TextTerm(Conn, f.Conn)
+	return ConnTerm(f.Conn)
 }
 
 // appendGroupTerms adds the samples of a fact that stands for several, and its
@@ -148,7 +198,7 @@ func appendGroupTerms(f *fact.Fact, add func(Term), addAddress func(string)) {
 		case EvidenceSender:
 			addAddress(p.Value)
 		case EvidenceConn:
-			add(TextTerm(Session, p.Value))
+			add(SessionTerm(p.Value))
 		case EvidencePeer:
 			if a, err := netip.ParseAddr(p.Value); err == nil {
 				add(PeerTerm(a))

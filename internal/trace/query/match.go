@@ -1,7 +1,6 @@
 package query
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -29,7 +28,7 @@ func newMatcher(t Term) (matcher, error) {
 		if err != nil {
 			return m, err
 		}
-		m.term = index.TextTerm(index.Queue, id.String())
+		m.term = index.QueueTerm(id)
 	case FieldMessageID:
 		m.term = index.TextTerm(index.Message, index.MessageID(t.Text))
 	case FieldAddress:
@@ -61,7 +60,7 @@ func newMatcher(t Term) (matcher, error) {
 		m.all = true
 	case FieldConn:
 		s := fact.Clean(strings.TrimSpace(t.Text), fact.MaxName)
-		m.conn, m.term, m.session = true, index.TextTerm(index.Conn, s), index.TextTerm(index.Session, s)
+		m.conn, m.term, m.session = true, index.ConnTerm(s), index.SessionTerm(s)
 	default:
 		return m, fmt.Errorf("trace: no field %q", t.Field)
 	}
@@ -89,17 +88,27 @@ func (m matcher) matches(f *fact.Fact, terms []index.Term) bool {
 	return m.network.IsValid() && f.Network.IsValid() && m.network.Overlaps(f.Network)
 }
 
-// keyRange is the index entries of a term, or of a network.
+// keyRange is the index entries of a term, or of a network, in one section of the index.
 type keyRange struct {
-	from, to  []byte
+	store.Range
+	in        index.Section
 	strangers bool
 	wide      bool // not in the order of the log
 }
 
-// ranges returns where in the index the term's entries are.
-func (m matcher) ranges(after, before uint64) []keyRange {
+// sections returns the parts of the index in which the term's entries are, in the order of the log.
+func (s *search) sections(m matcher) ([]index.Section, error) {
+	t := m.term
 	if m.network.IsValid() {
-		return m.peerRanges()
+		t = index.PeerTerm(m.network.Addr())
+	}
+	return s.from.o.Log.Layout().Sections(s.ctx, s.from.st, t)
+}
+
+// ranges returns where in a section of the index the term's entries are.
+func (m matcher) ranges(in index.Section, after, before uint64) []keyRange {
+	if m.network.IsValid() {
+		return m.peerRanges(in, after, before)
 	}
 	terms := []index.Term{m.term}
 	if m.conn {
@@ -108,31 +117,29 @@ func (m matcher) ranges(after, before uint64) []keyRange {
 	var list []keyRange
 	for _, t := range terms {
 		for _, strangers := range []bool{false, true} {
-			prefix := index.AppendPrefix(nil, t, strangers)
-			end := len(prefix)
-			from := binary.BigEndian.AppendUint64(prefix[:end:end], after+1)
-			to := binary.BigEndian.AppendUint64(prefix[:end:end], before)
-			list = append(list, keyRange{from: from, to: to, strangers: strangers})
+			if rng, ok := in.Range(t, strangers, after, before); ok {
+				list = append(list, keyRange{Range: rng, in: in, strangers: strangers})
+			}
 		}
 	}
 	return list
 }
 
-func (m matcher) peerRanges() []keyRange {
+func (m matcher) peerRanges(in index.Section, after, before uint64) []keyRange {
 	first, last := m.network.Addr(), lastAddress(m.network)
-	wide := first != last
-	list := []keyRange{peerRange(first, last, false, wide), peerRange(first, last, true, wide)}
+	var list []keyRange
+	add := func(first, last netip.Addr, strangers bool) {
+		if rng, ok := in.Between(index.PeerTerm(first), index.PeerTerm(last), strangers, after, before); ok {
+			list = append(list, keyRange{Range: rng, in: in, strangers: strangers, wide: first != last})
+		}
+	}
+	add(first, last, false)
+	add(first, last, true)
 	// Strangers are also found under the first address of their network.
 	if base := index.Stranger(first).Addr(); base != first {
-		list = append(list, peerRange(base, base, true, false))
+		add(base, base, true)
 	}
 	return list
-}
-
-func peerRange(first, last netip.Addr, strangers, wide bool) keyRange {
-	from := index.AppendPrefix(nil, index.PeerTerm(first), strangers)
-	to := index.AppendPrefix(nil, index.PeerTerm(last), strangers)
-	return keyRange{from: from, to: store.PrefixEnd(to), strangers: strangers, wide: wide}
 }
 
 // mappedBits stand before an address of IPv4 that is written as one of IPv6. RFC 4291 §2.5.5.2.

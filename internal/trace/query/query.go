@@ -353,16 +353,28 @@ func (s *search) saw(f fact.Fact) {
 }
 
 // places reads the index for a term: the first places in the order of pages, and where it
-// stopped.
+// stopped. Sections that have nothing more to say are not read.
 func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
-	cut := false
-	for _, r := range m.ranges(s.q.After, s.q.Before) {
-		more, full, err := s.scan(r)
-		if err != nil {
-			return nil, a, err
+	sections, err := s.sections(m)
+	if err != nil {
+		return nil, a, err
+	}
+	if !s.q.OldestFirst {
+		slices.Reverse(sections)
+	}
+	cut, left := false, s.quota()
+	for _, in := range sections {
+		for _, r := range m.ranges(in, s.q.After, s.q.Before) {
+			more, full, err := s.scan(r, left)
+			if err != nil {
+				return nil, a, err
+			}
+			places = append(places, more...)
+			cut, a.Partial = cut || full, a.Partial || full && r.wide
 		}
-		places = append(places, more...)
-		cut, a.Partial = cut || full, a.Partial || full && r.wide
+		if cut || len(places) > s.most() {
+			break
+		}
 	}
 	slices.SortFunc(places, func(x, y index.Place) int {
 		return cmp.Or(s.order(x.Seq, y.Seq), s.order(uint64(x.Part), uint64(y.Part)))
@@ -376,6 +388,25 @@ func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
 		s.turn(&a, places[n-1].Seq)
 	}
 	return places, a, nil
+}
+
+// quota is how many index entries one term may read, those of strangers apart: they must
+// not stand between a reader and mail.
+type quota struct{ facts, strangers int }
+
+func (s *search) quota() *quota {
+	n := s.from.bounds().Scanned
+	return &quota{facts: n, strangers: n}
+}
+
+// take takes one, if there is one left.
+func (q *quota) take(strangers bool) bool {
+	n := &q.facts
+	if strangers {
+		n = &q.strangers
+	}
+	*n--
+	return *n >= 0
 }
 
 // most is how many hits are of use: each is an entry of the answer at least,
@@ -401,14 +432,14 @@ func (s *search) wanted(e Entry) bool {
 
 // scan reads index entries in the order of pages. A network's entries are in the order
 // of addresses, so all of them are read, up to a bound.
-func (s *search) scan(k keyRange) (places []index.Place, cut bool, err error) {
-	scanned, most := 0, s.most()
-	rng := store.Range{From: k.from, To: k.to, Reverse: !s.q.OldestFirst}
-	err = s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		p, ok := index.ParsePlace(key, value, k.strangers)
+func (s *search) scan(k keyRange, left *quota) (places []index.Place, cut bool, err error) {
+	most := s.most()
+	k.Reverse = !s.q.OldestFirst
+	err = s.from.st.Scan(s.ctx, k.Range, func(key, value []byte) (bool, error) {
+		p, ok := k.in.ParsePlace(key, value, k.strangers)
 		n := len(places)
 		enough := !k.wide && n >= most && places[n-1].Seq != p.Seq
-		if scanned++; scanned > s.from.bounds().Scanned || enough {
+		if enough || !left.take(k.strangers) {
 			cut = true
 			return false, nil
 		}

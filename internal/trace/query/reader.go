@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // Limits are the bounds of one query. Start from DefaultLimits.
@@ -42,6 +43,8 @@ type Source interface {
 	Next() uint64
 	// Oldest is the first fact whose body is kept.
 	Oldest() uint64
+	// Layout says where in the index facts are filed.
+	Layout() index.Layout
 	// Flush writes what strangers did in the last seconds.
 	Flush(ctx context.Context) error
 }

@@ -6,7 +6,6 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/store"
 	"sallyport/internal/trace/index"
 )
 
@@ -16,14 +15,14 @@ import (
 func (s *search) story(f fact.Fact, further bool) error {
 	for _, id := range [...]mail.ID{f.Queue, f.About} {
 		if !id.IsZero() {
-			if err := s.chapter(index.TextTerm(index.Queue, id.String()), further); err != nil {
+			if err := s.chapter(index.QueueTerm(id), further); err != nil {
 				return err
 			}
 		}
 	}
 	// What stands for several of strangers names sessions only as samples.
 	if f.Conn != "" && !f.Summed() {
-		return s.chapter(index.TextTerm(index.Session, f.Conn), false)
+		return s.chapter(index.SessionTerm(f.Conn), false)
 	}
 	return nil
 }
@@ -56,22 +55,29 @@ func (s *search) chapter(t index.Term, further bool) error {
 
 func (s *search) chapterEntries(t index.Term) ([]Entry, error) {
 	list := s.tail.find(t)
-	prefix := index.AppendPrefix(nil, t, false)
-	rng := store.Prefix(prefix)
-	rng.Limit = s.from.bounds().Story
-	var places []index.Place
-	read := 0
-	err := s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		read++
-		if p, ok := index.ParsePlace(key, value, false); ok && !s.seen[p] {
-			places = append(places, p)
-		}
-		return true, nil
-	})
+	sections, err := s.from.o.Log.Layout().Sections(s.ctx, s.from.st, t)
 	if err != nil {
 		return nil, err
 	}
-	s.short = s.short || read >= rng.Limit
+	var places []index.Place
+	read, most := 0, s.from.bounds().Story
+	for _, in := range sections {
+		rng := in.All(t, false)
+		if rng.Limit = most - read; rng.Limit <= 0 {
+			break
+		}
+		err := s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
+			read++
+			if p, ok := in.ParsePlace(key, value, false); ok && !s.seen[p] {
+				places = append(places, p)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.short = s.short || read >= most
 	for _, p := range places {
 		e, ok, err := s.load(p)
 		if err != nil {
