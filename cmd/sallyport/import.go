@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate/migrate"
 )
 
@@ -37,6 +38,7 @@ and users; nothing of Postfix is run or changed. Of a copy of /etc/postfix nothi
 read: put aliases, mailname, passwd and resolv.conf into it by their bare names, or use --root.
 Every line gets a verdict: carried over, done otherwise here, not needed, or could not be carried over
 and why. Trust in networks is never carried over, nor are programs, files and lookups that ask elsewhere.
+Below stand the commands that are left to be given; with --json, a line with "todo" for each.
 The exit code is 1 while anything could not be carried over, or 'check' finds faults in what was made.
 
 Examples:
@@ -117,8 +119,25 @@ func (i importPostfix) read(path string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not in %s: put it there as %s, or name its root by --root", path, i.Dir, filepath.Base(path))
 	}
-	return os.ReadFile(at)
+	// A person's own file may be anything: nobody waits for a pipe.
+	if info, err := os.Stat(at); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", path)
+	}
+	text, err := os.ReadFile(at)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = absent{err}
+	}
+	return text, err
 }
+
+// absent is the error of a file of which it is known that there is none.
+type absent struct{ error }
+
+// Is implements errors.Is.
+func (absent) Is(target error) bool { return target == migrate.ErrAbsent }
+
+// Unwrap implements errors.Unwrap.
+func (a absent) Unwrap() error { return a.error }
 
 // place finds a file: in the folder, whatever it was called; below the root that the folder
 // is in; or in the folder by its bare name.
@@ -160,7 +179,7 @@ func (i importPostfix) report(c console, r migrate.Result) error {
 		c.printf("%s:%d: %s: %s: %s\n", v.File, v.Line, v.What, v.Word, v.Text)
 	}
 	if i.JSON {
-		return nil
+		return i.todoJSON(c, r)
 	}
 	i.todo(c, r)
 	by, all := r.Lost()
@@ -183,6 +202,38 @@ func (i importPostfix) report(c console, r migrate.Result) error {
 	return nil
 }
 
+// toDo is what is left to be done by one command, for programs.
+type toDo struct {
+	Command string   `json:"todo"` // "account add", "forward add" or "delegate add"
+	Account string   `json:"account"`
+	Targets []string `json:"targets,omitempty"`
+	Keep    bool     `json:"keep,omitempty"`
+	Address string   `json:"address,omitempty"`
+}
+
+// todoJSON prints the same as todo, for programs.
+func (i importPostfix) todoJSON(c console, r migrate.Result) error {
+	if i.Lost || i.About != "" {
+		return nil
+	}
+	var all []toDo
+	for _, p := range r.People {
+		all = append(all, toDo{Command: "account add", Account: p})
+	}
+	for _, f := range r.Forwards {
+		all = append(all, toDo{Command: "forward add", Account: f.Account, Targets: f.Targets, Keep: f.Keep})
+	}
+	for _, d := range r.Delegates {
+		all = append(all, toDo{Command: "delegate add", Account: d.Account, Address: d.Address})
+	}
+	for _, t := range all {
+		if err := printJSON(c.out, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // todo prints the commands that are left to be given.
 func (i importPostfix) todo(c console, r migrate.Result) {
 	if i.Lost || i.About != "" {
@@ -190,12 +241,12 @@ func (i importPostfix) todo(c console, r migrate.Result) {
 	}
 	at := ""
 	if i.Out != "" {
-		at = " -c " + shellWord(i.Out)
+		at = " -c " + mail.ShellWord(i.Out)
 	}
 	if len(r.People) > 0 {
 		c.printf("\naccounts to make:\n")
 		for _, p := range r.People {
-			c.printf("  sallyport account add %s%s\n", shellWord(p), at)
+			c.printf("  sallyport account add %s%s\n", mail.ShellWord(p), at)
 		}
 	}
 	if len(r.Forwards) > 0 {
@@ -205,9 +256,9 @@ func (i importPostfix) todo(c console, r migrate.Result) {
 			if f.Keep {
 				keep = " --keep"
 			}
-			c.printf("  sallyport forward add %s", shellWord(f.Account))
+			c.printf("  sallyport forward add %s", mail.ShellWord(f.Account))
 			for _, t := range f.Targets {
-				c.printf(" %s", shellWord(t))
+				c.printf(" %s", mail.ShellWord(t))
 			}
 			c.printf("%s%s\n", keep, at)
 		}
@@ -215,23 +266,13 @@ func (i importPostfix) todo(c console, r migrate.Result) {
 	if len(r.Delegates) > 0 {
 		c.printf("\nrights to add, when the accounts are there:\n")
 		for _, d := range r.Delegates {
-			c.printf("  sallyport delegate add %s %s%s\n", shellWord(d.Account), shellWord(d.Address), at)
+			c.printf("  sallyport delegate add %s %s%s\n", mail.ShellWord(d.Account), mail.ShellWord(d.Address), at)
 		}
 	}
 }
 
-// shellWord quotes what a shell would not take as one word as it stands.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@._+-=%:,/", r))
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// writeImport writes the configuration and the files beside it; none of them may be
-// there already.
+// writeImport writes the configuration and the files beside it, all or none; none of them may
+// be there already.
 func writeImport(out string, r migrate.Result) error {
 	files := map[string][]byte{out: r.Config}
 	for name, text := range r.Secrets {
@@ -245,10 +286,15 @@ func writeImport(out string, r migrate.Result) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		if err := safefile.Create(name, files[name], 0o600); err != nil {
-			return err
+	for n, name := range names {
+		err := safefile.Create(name, files[name], 0o600)
+		if err == nil {
+			continue
 		}
+		for _, written := range names[:n] {
+			err = errors.Join(err, os.Remove(written))
+		}
+		return fmt.Errorf("nothing was written: %w", err)
 	}
 	return nil
 }

@@ -135,3 +135,20 @@ func IsPlain(s string) bool {
 	}
 	return true
 }
+
+// plainInShell are the characters, beside letters and digits, that no shell takes for
+// anything but themselves.
+const plainInShell = "@%+=:,./-_"
+
+// ShellWord returns s as one word of a shell: as it is where a shell takes it so, and else in
+// quotes. Addresses may hold an apostrophe, and paths anything. Use it for every value in a
+// command that somebody is to paste.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(plainInShell, r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -106,3 +106,14 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestShellWordsSurviveAShell(t *testing.T) {
+	for word, want := range map[string]string{
+		"/plain/path-1.x": "/plain/path-1.x", "": "''", "two words": "'two words'", "it's": `'it'\''s'`, "$(reboot)": "'$(reboot)'", "~": "'~'",
+		"o'brien@example.org": `'o'\''brien@example.org'`, "100%=a:b,c+d@e_f": "100%=a:b,c+d@e_f", "bücher@x": "'bücher@x'",
+	} {
+		if got := mail.ShellWord(word); got != want {
+			t.Errorf("ShellWord(%q) = %s, want %s", word, got, want)
+		}
+	}
+}

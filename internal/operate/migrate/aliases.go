@@ -87,7 +87,7 @@ func (im *importer) localAliases() {
 		im.alias(e, place, im.localTargets(e, name))
 		im.inOtherDomains(name, place)
 	}
-	for name := range im.users {
+	for _, name := range sortedNames(im.users) {
 		if im.local.entry[name].Key == "" && im.localDomain() != "" {
 			im.resident(im.place(name))
 		}

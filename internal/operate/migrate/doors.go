@@ -92,7 +92,7 @@ func (im *importer) door(s Service, hosts []string) noted {
 		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 		switch {
 		case host == "localhost":
-			hosts = []string{"127.0.0.1"}
+			host, hosts = "127.0.0.1", []string{"127.0.0.1"}
 		case err != nil:
 			return noted{Lost, TopicDoors, shown(host) + " is no address; write it into [listen]"}
 		case ip.Is6():

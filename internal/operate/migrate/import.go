@@ -74,9 +74,10 @@ type importer struct {
 	virtual  aliasTable // virtual_alias_maps
 	local    aliasTable // alias_maps, by name
 	boxes    map[string]bool
-	boxesAll bool            // nobody lists the mailboxes: every address may be one
-	users    map[string]bool // local users; nil where nobody lists them
-	relayed  map[string]bool // relay_recipient_maps
+	boxesAll bool              // nobody lists the mailboxes: every address may be one
+	users    map[string]bool   // local users; nil where nobody lists them
+	homes    map[string]string // of people among them
+	relayed  map[string]bool   // relay_recipient_maps
 	relayAll bool
 
 	transport map[string]Entry // transport_maps, by key
@@ -89,14 +90,17 @@ type importer struct {
 	routes    []route
 	doors     doors
 	milters   []milter
-	limits    []setting
-	retry     []setting
-	cert, key string
-	detail    string
-	validates bool
-	postmast  string
-	sendmail  string // the domain of the users of this host; "": no such door
-	closed    bool   // mail for others has no way out of its own
+	// blocklists are those of [dnsbl], and score that of screen.refuse_at.
+	blocklists []blocklist
+	score      int
+	limits     []setting
+	retry      []setting
+	cert, key  string
+	detail     string
+	validates  bool
+	postmast   string
+	sendmail   string // the domain of the users of this host; "": no such door
+	closed     bool   // mail for others has no way out of its own
 }
 
 type route struct{ domain, to, tls, user, file, hop string }
@@ -108,14 +112,14 @@ type setting struct{ key, value string }
 func Import(src Source) Result {
 	settings, faults := ParseMain(string(src.Main))
 	im := &importer{p: NewParams(settings, src.Dir, src.Host), main: src.MainFile, read: src.Read, notes: map[string]noted{},
-		aliases: map[string][]string{}, forwards: map[string]Forward{}, secrets: map[string]string{}, transport: map[string]Entry{}}
+		aliases: map[string][]string{}, forwards: map[string]Forward{}, secrets: map[string]string{}, transport: map[string]Entry{}, homes: map[string]string{}}
 	var ofMaster []Verdict
 	if src.Master != nil {
 		im.master = src.MasterFile
 		im.services, ofMaster = readMaster(src.Master, src.MasterFile)
 	}
-	for _, step := range []func(){im.server, im.bounds, im.tls, im.listeners, im.restrictions, im.filters,
-		im.readTables, im.classes, im.localUsers, im.transports, im.deliveries, im.relayhost, im.outwardTLS, im.passwords,
+	for _, step := range []func(){im.server, im.bounds, im.tls, im.listeners, im.greeter, im.restrictions, im.filters,
+		im.readTables, im.classes, im.localUsers, im.ownForwards, im.transports, im.deliveries, im.relayhost, im.outwardTLS, im.passwords,
 		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.breakCircles, im.senders, im.roles, im.lists, im.checkCatchAlls, im.oldMailboxes} {
 		step()
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -59,7 +61,14 @@ func TestKinds(t *testing.T) {
 		"milters": {main: firm + "smtpd_milters = inet:127.0.0.1:8891, { unix:/run/x.sock, default_action=accept }\n", files: map[string]string{"/etc/aliases": ""},
 			has: []string{`address = "tcp://127.0.0.1:8891"`, "address = \"unix:///var/spool/postfix/run/x.sock\"\naccounts = \"on\"\ndown = \"accept\""}},
 		"demands": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\nsmtpd_recipient_restrictions = reject_rbl_client x.example, check_policy_service inet:127.0.0.1:1\ntls_server_sni_maps = hash:/x\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 192.0.2.1\n"},
-			lost: []string{"smtp_tls_security_level", "smtp_dns_support_level", "tls_server_sni_maps", "smtpd_recipient_restrictions: reject_rbl_client x.example", "smtpd_recipient_restrictions: check_policy_service inet:127.0.0.1:1"}},
+			lost: []string{"smtp_tls_security_level", "smtp_dns_support_level", "tls_server_sni_maps", "smtpd_recipient_restrictions: check_policy_service inet:127.0.0.1:1"}},
+		"lists in the DNS": {main: firm + "smtpd_recipient_restrictions = reject_rbl_client zen.example, reject_rbl_client zen.example=127.0.0.9, reject_rhsbl_sender dbl.example=127.0.1.[2..5;7], reject_rhsbl_helo h.example,\n permit_dnswl_client good.example, warn_if_reject reject_rbl_client logged.example, reject_rhsbl_client names.example, reject_rbl_client wide.example=127.[0..255].0.[1;3;5]\n", files: map[string]string{"/etc/aliases": ""},
+			has:    []string{"[dnsbl.\"zen.example\"]\n\n", "[dnsbl.\"dbl.example\"]\nof = \"sender\"\nanswers = [\"127.0.1.2/31\", \"127.0.1.4/31\", \"127.0.1.7/32\"]\n", "[dnsbl.\"h.example\"]\nof = \"hello\"\n", "[dnsbl.\"good.example\"]\nweight = -1000\n"},
+			hasNot: []string{"logged.example", "names.example", "wide.example", "refuse_at"}, lost: []string{"smtpd_recipient_restrictions: reject_rhsbl_client names.example", "smtpd_recipient_restrictions: reject_rbl_client wide.example=127.[0..255].0.[1;3;5]"}},
+		"one attempt alone":                  {main: firm + "maximal_queue_lifetime = 0\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`expire = "1m"`, `first = "1m"`}},
+		"told of a delay after it came back": {main: firm + "maximal_queue_lifetime = 1h\ndelay_warning_time = 4\nminimal_backoff_time = 2h\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`expire = "1h"`, `warn = "0s"`, `first = "1h"`}, hasNot: []string{"max ="}},
+		"tables of the usual type": {main: firm + "transport_maps = $default_database_type:/etc/postfix/transport\n", files: map[string]string{"/etc/aliases": "", "/etc/postfix/transport": "far.example smtp:[10.0.0.1]\n"},
+			has: []string{"[route.\"far.example\"]"}},
 		"DANE with a resolver on this host": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 127.0.0.1\n"}, has: []string{`dns_validates = "on"`}},
 		"what leads to a name that a catch-all takes": {main: firm + "virtual_alias_maps = inline:{ { box.example = x } { @box.example = anna } { sales@firm.example = dan@box.example } }\n", files: map[string]string{"/etc/aliases": ""},
 			has: []string{`"sales@firm.example" = ["anna@firm.example"]`}},
@@ -96,6 +105,89 @@ func TestKinds(t *testing.T) {
 				t.Errorf("lost: %q, and not %q", lost, c.lost)
 			}
 		})
+	}
+}
+
+// What people wrote into ~/.forward is theirs, where no alias has the name: it was lost without a word.
+func TestOwnForwards(t *testing.T) {
+	people := "root:x:0:0::/root:/bin/sh\n"
+	for i, name := range []string{"anna", "ben", "carl", "dan"} {
+		people += fmt.Sprintf("%s:x:%d:1::/home/%s:/bin/sh\n", name, firstPerson+i, name)
+	}
+	files := map[string]string{
+		"/etc/passwd": people, "/etc/aliases": "carl: anna\n", "/etc/postfix/master.cf": services,
+		"/home/anna/.forward": "# since May\n\\anna, Anna <anna@far.example>\n", "/home/ben/.forward": "\"|/usr/bin/procmail -t\"\n", "/home/carl/.forward": "x@far.example\n",
+	}
+	r := site(firm, files)
+	if len(r.Forwards) != 1 || r.Forwards[0].Account != "anna@firm.example" || !slices.Equal(r.Forwards[0].Targets, []string{"anna@far.example"}) || !r.Forwards[0].Keep {
+		t.Errorf("%+v", r.Forwards)
+	}
+	if want := `"carl@firm.example" = ["anna@firm.example"]`; !strings.Contains(string(r.Config), want) {
+		t.Errorf("no %s in\n%s", want, r.Config)
+	}
+	for _, want := range []Verdict{{File: "/home/anna/.forward", What: "anna", Kind: Carried}, {File: "/home/ben/.forward", What: "ben", Kind: Lost}, {File: "/home/carl/.forward", What: "carl", Kind: Unneeded}} {
+		if i := slices.IndexFunc(r.Lines, func(v Verdict) bool { return v.File == want.File }); i < 0 || r.Lines[i].What != want.What || r.Lines[i].Kind != want.Kind {
+			t.Errorf("%+v is not in %+v", want, r.Lines)
+		}
+	}
+	if want := []string{"anna@firm.example", "ben@firm.example", "dan@firm.example"}; !slices.Equal(r.People, want) {
+		t.Errorf("accounts to make: %v", r.People)
+	}
+	if v, ok := verdictOf(r, ".forward"); ok {
+		t.Errorf("%+v", v)
+	}
+	for main, read := range map[string]bool{firm + "forward_path =\n": false, firm + "local_transport = lmtp:unix:x\n": false, firm + "forward_path = /var/forward/$user\n": false, firm + "forward_path = $home/.forward\n": true} {
+		if r := site(main, files); (len(r.Forwards) == 1) != read {
+			t.Errorf("%s: %+v", main, r.Forwards)
+		}
+	}
+	// Of a copy nobody can see them.
+	src := Source{Main: []byte(firm), MainFile: "main.cf", Dir: "/etc/postfix", Host: "host.example", Read: func(path string) ([]byte, error) {
+		if strings.HasPrefix(path, "/home/") {
+			return nil, errors.New("it is not in the copy")
+		}
+		return []byte(files[path]), nil
+	}}
+	if v, ok := verdictOf(Import(src), ".forward"); !ok || v.Kind != Lost || !strings.Contains(v.Text, "anna, ben, carl, dan") {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A domain may be written in letters of its own in any of the files.
+func TestDomainsOfTheirOwnLetters(t *testing.T) {
+	r := site("myhostname = mail.firm.example\nmydestination = localhost\nalias_maps =\nvirtual_mailbox_domains = bücher.example\nvirtual_mailbox_maps = inline:{ { anna@bücher.example = x } { ben@xn--bcher-kva.example = x } }\nvirtual_alias_maps = inline:{ { info@BÜCHER.example = anna@bücher.example } }\ntransport_maps = inline:{ { straße.example = smtp:[10.0.0.9] } }\n",
+		map[string]string{"/etc/postfix/master.cf": services})
+	if want := `"info@xn--bcher-kva.example" = ["anna@xn--bcher-kva.example"]`; !strings.Contains(string(r.Config), want) {
+		t.Errorf("no %s in\n%s", want, r.Config)
+	}
+	if want := []string{"anna@xn--bcher-kva.example", "ben@xn--bcher-kva.example"}; !slices.Equal(r.People, want) {
+		t.Errorf("%v", r.People)
+	}
+	if want := "[route.\"xn--strae-oqa.example\"]"; !strings.Contains(string(r.Config), want) {
+		t.Errorf("no %s in\n%s", want, r.Config)
+	}
+}
+
+// The lists of postscreen count as they did: together, with their weights, and where it refused.
+func TestPostscreen(t *testing.T) {
+	const lists = "postscreen_dnsbl_sites = zen.example*3, bl.example=127.0.0.[2..3]*2 good.example*-4 odd.example*x\npostscreen_dnsbl_threshold = 3\nsmtpd_client_restrictions = reject_rbl_client zen.example, reject_rbl_client other.example\n"
+	const listens = "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n"
+	files := func(master string) map[string]string {
+		return map[string]string{"/etc/aliases": "", "/etc/postfix/master.cf": master}
+	}
+	r := site(firm+lists+"postscreen_dnsbl_action = enforce\n", files(listens))
+	for _, want := range []string{"[screen]\nrefuse_at = 3\n", "[dnsbl.\"zen.example\"]\nweight = 3\n", "[dnsbl.\"bl.example\"]\nweight = 2\nanswers = [\"127.0.0.2/31\"]\n", "[dnsbl.\"good.example\"]\nweight = -4\n", "[dnsbl.\"other.example\"]\nweight = 3\n"} {
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("%s is not in\n%s", want, r.Config)
+		}
+	}
+	if v, ok := verdictOf(r, "postscreen_dnsbl_sites: odd.example*x"); !ok || v.Kind != Lost {
+		t.Errorf("%+v", v)
+	}
+	for _, r := range []Result{site(firm+lists, files(listens)), site(firm+lists+"postscreen_dnsbl_action = drop\n", files(services))} {
+		if v, ok := verdictOf(r, "postscreen_dnsbl_sites"); !ok || v.Kind != Unneeded || strings.Contains(string(r.Config), "bl.example") || strings.Contains(string(r.Config), "refuse_at") {
+			t.Errorf("nobody was refused for it: %+v\n%s", v, r.Config)
+		}
 	}
 }
 
@@ -160,7 +252,7 @@ func pair(t *testing.T) (key, cert string) {
 
 // Doors are those of master.cf and no others.
 func TestDoors(t *testing.T) {
-	const master = "smtp inet n - y - - smtpd\n192.0.2.7:2525 inet n - y - - smtpd\nsubmission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes\n2465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n127.0.0.1:10025 inet n - y - - smtpd -o content_filter=\n"
+	const master = "smtp inet n - y - - smtpd\n192.0.2.7:2525 inet n - y - - smtpd\nsubmission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes\n2465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n127.0.0.1:10025 inet n - y - - smtpd -o content_filter=\nlocalhost:10026 inet n - y - - smtpd -o content_filter=\n"
 	main := firm + "inet_interfaces = 192.0.2.1\nsmtpd_tls_cert_file = /c.pem\n"
 	r := site(main, map[string]string{"/etc/aliases": "", "/etc/postfix/master.cf": master})
 	for _, want := range []string{`mx = ["192.0.2.1:25", "192.0.2.7:2525"]`, `submission = ["192.0.2.1:587"]`, `submissions = ["192.0.2.1:2465"]`} {

@@ -40,15 +40,19 @@ func bounds() []bound {
 // postfixsSize is message_size_limit where main.cf says nothing.
 const postfixsSize = "10240000"
 
-// usualLongest is retry.max, in seconds, where a file does not say it.
-const usualLongest = 7200
+// Times of [retry], in seconds, where a file does not say them.
+const (
+	usualFirst   = 300    // retry.first
+	usualLongest = 7200   // retry.max
+	usualExpire  = 432000 // retry.expire
+)
 
 // bounds carries over the numbers that have a key here.
 func (im *importer) bounds() {
 	if !im.given("message_size_limit") {
 		im.limits = append(im.limits, setting{"message_size", postfixsSize})
 	}
-	var first, longest int64
+	times := map[string]int64{}
 	for _, b := range bounds() {
 		if !im.given(b.name) {
 			continue
@@ -66,6 +70,9 @@ func (im *importer) bounds() {
 		case n == 0 && b.least > 0 && b.name == "queue_minfree":
 			im.note(b.name, Changed, TopicLimits, "some space is always kept: limits.min_free")
 			continue
+		case n == 0 && b.key == "expire":
+			n = b.least
+			im.note(b.name, missed, TopicLimits, "Postfix tried once, and returned what had not left; %s.%s = %s is the least", b.limitsIn, b.key, b.written(n))
 		case n == 0 && b.least > 0: // no bound at all
 			n = b.most
 			im.note(b.name, missed, TopicLimits, "without a bound there is none here: %s.%s = %s is the most",
@@ -86,27 +93,44 @@ func (im *importer) bounds() {
 			im.limits = append(im.limits, setting{b.key, b.written(n)})
 			continue
 		}
-		switch b.key {
-		case "first":
-			first = n
-		case "max":
-			longest = n
-		}
+		times[b.key] = n
 		im.retry = append(im.retry, setting{b.key, b.written(n)})
 	}
-	if first > 0 && longest > 0 && longest < first || first > usualLongest && longest == 0 {
-		im.retry = append(im.retry[:0:0], withMax(im.retry, strconv.Quote(strconv.FormatInt(first, 10)+"s"))...)
+	im.agree(times)
+}
+
+// agree makes the times of [retry] go together, as Postfix's need not: no pause is longer than
+// the mail is tried, and nobody is told of a delay after it came back.
+func (im *importer) agree(times map[string]int64) {
+	of := func(key string, usual int64) int64 {
+		if n, given := times[key]; given {
+			return n
+		}
+		return usual
+	}
+	first, longest, expire := of("first", usualFirst), of("max", usualLongest), of("expire", usualExpire)
+	if first > expire {
+		first = expire
+		im.retry = with(im.retry, "first", first)
+		im.note("minimal_backoff_time", Changed, TopicLimits, "retry.first = %s: it may not be longer than mail is tried", bound{unit: "s"}.written(first))
+	}
+	if longest < first {
+		im.retry = with(im.retry, "max", first)
+	}
+	if warn, given := times["warn"]; given && warn >= expire {
+		im.retry = with(im.retry, "warn", 0)
+		im.note("delay_warning_time", Changed, TopicLimits, `retry.warn = "0s": mail goes back before its sender would be told that it waits`)
 	}
 }
 
-// withMax sets the longest pause, which may not be shorter than the first.
-func withMax(retry []setting, value string) (out []setting) {
+// with sets one of the times, in seconds.
+func with(retry []setting, key string, seconds int64) (out []setting) {
 	for _, s := range retry {
-		if s.key != "max" {
+		if s.key != key {
 			out = append(out, s)
 		}
 	}
-	return append(out, setting{"max", value})
+	return append(out, setting{key, bound{unit: "s"}.written(seconds)})
 }
 
 // written is a value as the configuration writes it.

@@ -157,6 +157,8 @@ func (p Params) raw(name string) (string, bool) {
 		return "hash:/etc/aliases", true
 	case "virtual_transport":
 		return "virtual", true
+	case "default_database_type":
+		return "hash", true
 	case "inet_interfaces", "inet_protocols":
 		return "all", true
 	}

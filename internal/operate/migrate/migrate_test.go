@@ -37,7 +37,7 @@ func site(main string, others map[string]string) Result {
 		if text, ok := others[path]; ok {
 			return []byte(text), nil
 		}
-		return nil, os.ErrNotExist
+		return nil, ErrAbsent
 	}}
 	if text, ok := others["/etc/postfix/master.cf"]; ok {
 		src.Master = []byte(text)

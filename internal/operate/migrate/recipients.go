@@ -7,6 +7,27 @@ import (
 	"sallyport/internal/mail"
 )
 
+// folded is a key of a table as keys are compared here: in lower case, and its domain as the DNS
+// has it, which a table may write in letters of its own.
+func folded(key string) string {
+	key = strings.ToLower(key)
+	name, host, at := strings.Cut(key, "@")
+	if !at {
+		name, host = "", key
+	}
+	if strings.IndexFunc(host, func(r rune) bool { return r >= 0x80 }) < 0 || !strings.Contains(host, ".") {
+		return key
+	}
+	d, err := mail.ParseDomain(host)
+	switch {
+	case err != nil:
+		return key
+	case at:
+		return name + "@" + d.ASCII()
+	}
+	return d.ASCII()
+}
+
 // aliasTable is a table of aliases: keys in lower case, the first entry of each.
 type aliasTable struct {
 	keys  []string
@@ -41,7 +62,7 @@ func (im *importer) readVirtual() {
 	im.note(name, Carried, TopicRecipients, "[alias], entry by entry as told below")
 	entries, _ := im.tables(name, TopicRecipients, "")
 	for _, e := range entries {
-		if !im.virtual.add(strings.ToLower(e.Key), e) {
+		if !im.virtual.add(folded(e.Key), e) {
 			im.entry(e, Unneeded, TopicRecipients, "an earlier entry has that name, and that one counts")
 		}
 	}
@@ -95,7 +116,7 @@ func (im *importer) readAliases() {
 			im.extra = append(im.extra, Verdict{File: path, Line: f.Line, What: shown(f.Text), Topic: TopicRecipients, Text: f.Why})
 		}
 		for _, e := range entries {
-			if !im.local.add(strings.ToLower(e.Key), e) {
+			if !im.local.add(folded(e.Key), e) {
 				im.entry(e, Unneeded, TopicRecipients, "an earlier entry has that name, and that one counts")
 			}
 		}
@@ -117,7 +138,7 @@ func (im *importer) addresses(name string) (keys map[string]bool, all bool) {
 	all = !whole
 	for _, e := range entries {
 		all = all || e.Key == "*"
-		keys[strings.ToLower(e.Key)] = true
+		keys[folded(e.Key)] = true
 	}
 	return keys, all
 }
@@ -185,6 +206,7 @@ func (im *importer) passwd(users map[string]bool) bool {
 		switch {
 		case ok && uid >= firstPerson && uid <= lastPerson:
 			users[strings.ToLower(f[0])] = true
+			im.homes[strings.ToLower(f[0])] = f[5]
 		case im.local.entry[strings.ToLower(f[0])].Key == "":
 			system++
 		}

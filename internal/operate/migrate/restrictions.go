@@ -18,21 +18,27 @@ func (im *importer) restrictions() {
 		if !given {
 			continue
 		}
-		lost := 0
-		for _, c := range im.conditions(im.value(name), 0) {
-			n := judgeCondition(c)
+		told, all := 0, im.conditions(im.value(name), 0)
+		for i, c := range all {
+			if i > 0 && all[i-1] == "warn_if_reject" { // nobody was refused for it
+				continue
+			}
+			n, asks := im.askedList(c)
+			if !asks {
+				n = judgeCondition(c)
+			}
 			if n.kind == Unneeded {
 				continue
 			}
-			lost++
+			told++
 			im.extra = append(im.extra, Verdict{
 				File: im.main, Line: s.Line, What: name + ": " + shown(c), Kind: n.kind, Topic: n.topic,
 				Text: n.text,
 			})
 		}
 		text := "strangers never relay, senders are bound to their account and unknown recipients are refused, whatever is configured"
-		if lost > 0 {
-			text += fmt.Sprintf("; of what else it asks for, %d are told of by themselves", lost)
+		if told > 0 {
+			text += fmt.Sprintf("; of what else it asks for, %d are told of by themselves", told)
 		}
 		im.notes[name] = noted{Unneeded, TopicTrust, text}
 	}
@@ -75,6 +81,9 @@ func takesArgument(w string) bool {
 		w == "reject_rbl_client" || strings.HasPrefix(w, "reject_rhsbl_") || w == "reject_rbl"
 }
 
+// certificateSignsIn says what a client's certificate is good for.
+const certificateSignsIn = "no certificate lets anybody relay by itself: give who sends an account, and enrol its certificate ('sallyport cert enroll', docs/certificates.md)"
+
 // judgeCondition says what becomes of one condition.
 func judgeCondition(c string) noted {
 	name, _, _ := strings.Cut(c, " ")
@@ -82,19 +91,19 @@ func judgeCondition(c string) noted {
 	case name == "check_policy_service":
 		return noted{
 			Lost, TopicFilters,
-			"no policy service is asked. Greylisting: Rspamd does it (docs/guides/rspamd.md). SPF: it is checked by itself. Quotas: the server behind knows them. Rates: [budget]",
+			"no policy service is asked. Greylisting: screen.greylist (docs/screen.md). SPF: it is checked by itself. Quotas: domain.NAME.quota, or the server behind knows them. Rates: [budget] and [inflow]. What else it judged is for Rspamd (docs/guides/rspamd.md)",
 		}
 	case name == "reject_rbl_client" || name == "reject_rbl" || strings.HasPrefix(name, "reject_rhsbl_") || strings.HasPrefix(name, "permit_dnswl_") || strings.HasPrefix(name, "permit_rhswl_") || name == "reject_maps_rbl":
-		return noted{Lost, TopicFilters, "no list of addresses or domains is asked here; Rspamd does it (docs/guides/rspamd.md)"}
+		return noted{Lost, TopicFilters, "lists of addresses, of sender's domains and of names in EHLO are [dnsbl.NAME] here, asked about every stranger (docs/screen.md); others are for Rspamd (docs/guides/rspamd.md)"}
 	case strings.HasPrefix(name, "check_"):
 		return noted{
 			Lost, TopicFilters,
-			"tables of who may do what are not carried over: what it let in has to sign in, what it kept out is let in, as far as nothing else refuses it",
+			"tables of who may do what are not carried over: what it let in has to sign in, what it kept out is let in until it is a line of screen.list (docs/screen.md)",
 		}
 	case name == "permit_mx_backup":
 		return noted{Lost, TopicTrust, "no domain is ours because its DNS says so; each is a [domain]"}
 	case strings.HasPrefix(name, "permit_tls_"):
-		return noted{Lost, TopicTrust, "a client's certificate proves nothing here: give who sends an account"}
+		return noted{Lost, TopicTrust, certificateSignsIn}
 	case strings.HasPrefix(name, "reject_unknown_") && name != "reject_unknown_recipient_domain", name == "reject_unverified_sender",
 		strings.HasPrefix(name, "reject_invalid_helo"), strings.HasPrefix(name, "reject_non_fqdn_helo"), name == "reject_unknown_client", name == "reject_invalid_hostname", name == "reject_non_fqdn_hostname":
 		return noted{

@@ -1,12 +1,17 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
-// Files reads a file that the configuration names.
+// Files reads a file that the configuration names. Where it is known that there is none, the
+// error is ErrAbsent.
 type Files func(path string) ([]byte, error)
+
+// ErrAbsent is the error of a file of which it is known that there is none.
+var ErrAbsent = errors.New("there is no such file")
 
 // Entry is one line of a table.
 type Entry struct {

@@ -40,6 +40,7 @@ func (im *importer) text() []byte {
 			b.WriteString("down = \"accept\"\n")
 		}
 	}
+	im.blocklistsText(&b)
 	for _, t := range []struct {
 		name string
 		set  []setting

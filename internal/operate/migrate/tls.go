@@ -37,7 +37,7 @@ func (im *importer) tls() {
 	case level == "none" && im.cert != "":
 		im.note("smtpd_tls_security_level", Changed, TopicTLS, "TLS is offered wherever there is a certificate")
 	case level == "verify" || level == "secure":
-		im.note("smtpd_tls_security_level", Lost, TopicTLS, "a client's certificate proves nothing here: give who sends an account")
+		im.note("smtpd_tls_security_level", Lost, TopicTLS, certificateSignsIn)
 	}
 }
 

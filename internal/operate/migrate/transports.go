@@ -141,7 +141,7 @@ func (im *importer) transports() {
 	im.note(name, Carried, TopicDelivery, "deliver of domains of ours and [route] of others, entry by entry as told below")
 	entries, _ := im.tables(name, TopicDelivery, "")
 	for _, e := range entries {
-		key := strings.ToLower(strings.TrimSuffix(e.Key, "."))
+		key := folded(strings.TrimSuffix(e.Key, "."))
 		if _, twice := im.transport[key]; twice {
 			im.entry(e, Unneeded, TopicDelivery, "an earlier entry has it, and that one counts")
 			continue

@@ -144,7 +144,7 @@ func rulesOfTrust() []rule {
 		{noted{Lost, TopicTrust, "no address is ever trusted here: a container, a NAT or a balancer makes the world look local. Give each host and program that sends an account of its own (docs/guides/application-relay.md)"},
 			`mynetworks mynetworks_style smtpd_authorized_xforward_hosts smtpd_authorized_xclient_hosts
 			 permit_mx_backup_networks qmqpd_authorized_clients smtpd_authorized_verp_clients`, "", ""},
-		{noted{Lost, TopicTrust, "a client's certificate proves nothing here: give who sends an account"}, "relay_clientcerts smtpd_tls_ask_ccert smtpd_tls_req_ccert", "", ""},
+		{noted{Lost, TopicTrust, certificateSignsIn}, "relay_clientcerts smtpd_tls_ask_ccert smtpd_tls_req_ccert", "", ""},
 		{noted{Lost, TopicTrust, "who may send by the sendmail command stands in [sendmail]: by name or uid, and as which account"}, "authorized_submit_users local_login_sender_maps", "", ""},
 		{noted{Changed, TopicTrust, "accounts are kept here: make each with 'sallyport account add', since their passwords cannot be read out of another system"},
 			"smtpd_sasl_auth_enable smtpd_sasl_type smtpd_sasl_path smtpd_sasl_local_domain smtpd_sasl_service cyrus_sasl_config_path", "", ""},
@@ -165,7 +165,7 @@ func rulesOfTLS() []rule {
 	return []rule{
 		{noted{Lost, TopicTLS, "one certificate serves every name; let it bear all of them (acme.names obtains such a one)"},
 			"tls_server_sni_maps smtpd_tls_eccert_file smtpd_tls_eckey_file smtpd_tls_dcert_file smtpd_tls_dkey_file", "", ""},
-		{noted{Lost, TopicTLS, "a next hop is shown no certificate of ours; it knows us by user and password_file of its [route]"},
+		{noted{Lost, TopicTLS, "a certificate is shown to the next hops that it is for: cert and cert_key of a [route]"},
 			`smtp_tls_cert_file smtp_tls_key_file smtp_tls_chain_files smtp_tls_eccert_file smtp_tls_eckey_file
 			 smtp_tls_dcert_file smtp_tls_dkey_file lmtp_tls_cert_file lmtp_tls_key_file lmtp_tls_chain_files
 			 lmtp_tls_eccert_file lmtp_tls_eckey_file lmtp_tls_dcert_file lmtp_tls_dkey_file`, "", ""},
@@ -189,7 +189,7 @@ func rulesOfFilters() []rule {
 			 smtp_header_checks smtp_body_checks smtp_mime_header_checks smtp_nested_header_checks
 			 lmtp_header_checks lmtp_body_checks lmtp_mime_header_checks lmtp_nested_header_checks
 			 message_reject_characters message_drop_headers`, "", ""},
-		{noted{Lost, TopicFilters, "addresses of clients are asked about in no list here; Rspamd does it (docs/guides/rspamd.md)"}, "postscreen_dnsbl_sites postscreen_access_list", "", ""},
+		{noted{Lost, TopicFilters, "who is kept out, or exempt, by address is a line of screen.list; lists of others are [dnsbl.NAME] (docs/screen.md)"}, "postscreen_dnsbl_sites postscreen_access_list", "", ""},
 		{noted{Lost, TopicFilters, "milters are the same on every door"}, "smtpd_milter_maps", "", ""},
 		{noted{Unneeded, TopicFilters, "it goes with a filter, and each [milter] and [rspamd] has bounds of its own"},
 			`body_checks_size_limit receive_override_options smtpd_proxy_options smtpd_proxy_ehlo
@@ -222,12 +222,13 @@ func rulesOfDelivery() []rule {
 		{noted{Lost, TopicDelivery, "no mail waits to be asked for, and none is held back by its way"}, "defer_transports", "", ""},
 		{noted{Lost, TopicDelivery, "no server behind is signed in to"}, "lmtp_sasl_auth_enable lmtp_sasl_password_maps", "", ""},
 		{noted{Lost, TopicDelivery, "mail leaves by the address that the system chooses, under the hostname"}, "smtp_bind_address smtp_bind_address6 lmtp_bind_address lmtp_bind_address6 smtp_helo_name", "", ""},
-		{noted{Unneeded, TopicDelivery, "a user's own .forward is never read, and no file is written; a forward is 'sallyport forward add'"},
-			`forward_path allow_mail_to_commands allow_mail_to_files local_command_shell
+		{noted{Unneeded, TopicDelivery, "no program is run and no file written for what a person's own file says; a forward is 'sallyport forward add'"},
+			`allow_mail_to_commands allow_mail_to_files local_command_shell
 			 command_execution_directory command_time_limit`, "", ""},
+		{noted{Changed, TopicLimits, "how much a mailbox may hold says mailbox.quota, and nothing bounds it without"}, "mailbox_size_limit virtual_mailbox_limit", "", ""},
 		{noted{Unneeded, TopicDelivery, "mailboxes are Maildirs of this server's own user, below maildir.root (docs/guides/maildir.md)"},
 			`mail_spool_directory virtual_mailbox_base virtual_uid_maps virtual_gid_maps virtual_minimum_uid
-			 virtual_mailbox_lock mailbox_delivery_lock mailbox_size_limit virtual_mailbox_limit
+			 virtual_mailbox_lock mailbox_delivery_lock
 			 strict_mailbox_ownership require_home_directory deliver_lock_attempts deliver_lock_delay
 			 stale_lock_time sun_mailtool_compatibility`, "", ""},
 		{noted{Changed, TopicDelivery, "connections to one destination are bounded by limits.deliveries_per_domain, and by connections of a [route] or [domain]"},
