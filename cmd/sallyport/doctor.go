@@ -26,8 +26,8 @@ type doctorCommand struct {
 
 // Help says what is looked at.
 func (doctorCommand) Help() string {
-	return `Looks at the DNS (address, reverse name, MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT of each domain; whether
-the name servers invent or validate), at who answers on each port and on next hops, at directories (LDAP), at the certificate, the clock, the
+	return `Looks at the DNS (address, reverse name, MX, SPF and what it says of this server, DKIM, DMARC, MTA-STS and
+TLS-RPT of each domain; whether the name servers invent or validate), at who answers on each port and on next hops, at directories (LDAP), at the certificate, the clock, the
 disk, owners and modes of files, limits of process and kernel, and the queue. Says in words what is
 wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
 

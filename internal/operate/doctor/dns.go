@@ -75,8 +75,10 @@ func checkDomains(f Facts) (all []Finding) {
 	for _, d := range f.Domains {
 		all = append(all, checkMX(f, d))
 		all = append(all, d.checkText("SPF", d.SPF, "v=spf1", d.Name, `"v=spf1 mx -all"`, "that says who may send for the domain")...)
+		all = append(all, d.checkSenders()...)
 		all = append(all,
 			d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=none; rua=mailto:postmaster@`+d.Name+`"`, "that asks for reports, and later says what to do with forged mail (docs/guides/dmarc.md)")...)
+		all = append(all, d.checkPolicy()...)
 		all = append(all, d.optional("MTA-STS", d.MTASTS, "v=STSv1", "_mta-sts."+d.Name,
 			"tls_policy.listen serves a policy (docs/config.md); then sallyport domain records "+d.Name+" prints its record")...)
 		all = append(all, d.optional("TLS-RPT", d.TLSRPT, "v=TLSRPTv1", "_smtp._tls."+d.Name,
@@ -119,6 +121,9 @@ func tagged(l Lookup, version string) (found []string) {
 	return found
 }
 
+// OneSPF reports whether the domain has one SPF record, as it should.
+func (d DomainFacts) OneSPF() bool { return len(tagged(d.SPF, "v=spf1")) == 1 }
+
 // checkText judges a record that every domain should have once.
 func (d DomainFacts) checkText(kind string, l Lookup, version, at, example, what string) []Finding {
 	found := tagged(l, version)
@@ -133,6 +138,48 @@ func (d DomainFacts) checkText(kind string, l Lookup, version, at, example, what
 		return []Finding{{"dns", d.Name, Wrong, "has " + fmt.Sprint(len(found)) + " " + kind + " records, which count as none", "leave one of them at " + at}}
 	}
 	return []Finding{{"dns", d.Name, Fine, kind + ": " + found[0], ""}}
+}
+
+// checkPolicy judges whether others read a policy in the DMARC record. RFC 9989 §4.7.
+func (d DomainFacts) checkPolicy() []Finding {
+	found := tagged(d.DMARC, "v=DMARC1")
+	if len(found) != 1 {
+		return nil // which is told already
+	}
+	one := func(what, remedy string) []Finding { return []Finding{{"dns", d.Name, Warning, what, remedy}} }
+	head, tags, more := strings.Cut(found[0], ";")
+	if strings.TrimSpace(head) != "v=DMARC1" {
+		return one("its DMARC record counts as none: no semicolon stands behind v=DMARC1", `write it as "v=DMARC1; p=none; rua=mailto:postmaster@`+d.Name+`"`)
+	}
+	for more {
+		var tag string
+		tag, tags, more = strings.Cut(tags, ";")
+		name, policy, _ := strings.Cut(tag, "=")
+		policy = strings.ToLower(strings.TrimSpace(policy))
+		if strings.TrimSpace(name) == "p" && !slices.Contains([]string{"none", "quarantine", "reject"}, policy) {
+			return one("its DMARC record asks for nothing: p="+policy+" is no policy", "write p=none, p=quarantine or p=reject")
+		}
+	}
+	return nil
+}
+
+// checkSenders judges whether the SPF record is one by which mail from here passes.
+func (d DomainFacts) checkSenders() (all []Finding) {
+	for _, s := range d.Senders {
+		one := func(st State, what, remedy string) { all = append(all, Finding{"dns", d.Name, st, what, remedy}) }
+		switch {
+		case s.Passes:
+		case s.Broken != "":
+			one(Wrong, "its SPF record counts for nothing: "+s.Broken, "correct it; sallyport dmarc record "+d.Name+" prints one that is right")
+			return all // for every address alike
+		case s.Unknown != "":
+			one(Unknown, "what its SPF record says of "+s.Address+" could not be found out: "+s.Unknown, "try again")
+		default:
+			one(Warning, "its SPF record does not name this server at "+s.Address+" ("+s.Verdict+"): mail of the domain from here looks forged to others",
+				"add mx or the address to the record (sallyport dmarc record "+d.Name+" prints one), unless nobody sends as the domain from here")
+		}
+	}
+	return all
 }
 
 // optional judges a record that helps and that few have.

@@ -108,6 +108,17 @@ type DomainFacts struct {
 	DMARC   Lookup              // texts at _dmarc
 	MTASTS  Lookup              // texts at _mta-sts
 	TLSRPT  Lookup              // texts at _smtp._tls
+	// Senders are our addresses that mail of the domain leaves from, as its SPF record sees them.
+	Senders []SenderFacts
+}
+
+// SenderFacts are what the SPF record of a domain says of one address.
+type SenderFacts struct {
+	Address string
+	Passes  bool
+	Verdict string // in the word of RFC 7208
+	Broken  string // the record counts for nothing, and why
+	Unknown string // why nobody can tell
 }
 
 // ResolverFacts are about the recursive servers.

@@ -94,7 +94,16 @@ func TestEachFaultIsFound(t *testing.T) {
 		"mx elsewhere":       {func(f *Facts) { f.Domains[0].MX = values("mail.other.example") }, Wrong, "none of these is this host"},
 		"no spf":             {func(f *Facts) { f.Domains[0].SPF = values("v=spf10 -all") }, Warning, "has no SPF record"},
 		"two spf":            {func(f *Facts) { f.Domains[0].SPF = values("v=spf1 mx", "v=spf1 -all") }, Wrong, "has 2 SPF records"},
+		"spf of others": {func(f *Facts) {
+			f.Domains[0].Senders = []SenderFacts{{Address: "192.0.2.7", Passes: true}, {Address: "192.0.2.1", Verdict: "softfail"}}
+		}, Warning, "does not name this server at 192.0.2.1 (softfail): mail of the domain from here looks forged"},
+		"spf broken": {func(f *Facts) {
+			f.Domains[0].Senders = []SenderFacts{{Address: "192.0.2.1", Broken: "too many"}, {Address: "192.0.2.7", Broken: "too many"}}
+		}, Wrong, "its SPF record counts for nothing: too many"},
+		"spf not evaluated":  {func(f *Facts) { f.Domains[0].Senders = []SenderFacts{{Address: "192.0.2.1", Unknown: "timeout"}} }, Unknown, "says of 192.0.2.1 could not be found out: timeout"},
 		"spf unknown":        {func(f *Facts) { f.Domains[0].SPF = Lookup{Error: "timeout"} }, Unknown, "SPF record could not"},
+		"dmarc unread":       {func(f *Facts) { f.Domains[0].DMARC = values("v=DMARC1 p=reject") }, Warning, "counts as none: no semicolon stands behind v=DMARC1"},
+		"dmarc misspelt":     {func(f *Facts) { f.Domains[0].DMARC = values("v=DMARC1; rua=mailto:x@y; p=rejekt;") }, Warning, "p=rejekt is no policy"},
 		"no dmarc":           {func(f *Facts) { f.Domains[0].DMARC = Lookup{Absent: true} }, Warning, "has no DMARC record"},
 		"no mta-sts":         {func(f *Facts) { f.Domains[0].MTASTS = Lookup{Absent: true} }, Note, "has no MTA-STS record"},
 		"two tls-rpt":        {func(f *Facts) { f.Domains[0].TLSRPT = values("v=TLSRPTv1;a", "v=TLSRPTv1;b") }, Wrong, "has 2 TLS-RPT records"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 )
 
 func checkServer(f Facts) []Finding {
@@ -399,7 +400,7 @@ func checkMailboxes(f Facts) (all []Finding) {
 	for _, m := range f.Mailboxes {
 		found := Finding{
 			"mailbox", m.Whose, Warning, fmt.Sprintf("holds %d %% of %s", m.Share, m.Quota),
-			"its owner was told to make room; or give it more: sallyport account set " + m.Whose + " --quota SIZE",
+			"its owner was told to make room; or give it more: sallyport account set " + mail.ShellWord(m.Whose) + " --quota SIZE",
 		}
 		if m.Domain {
 			found.What = fmt.Sprintf("its mailboxes together hold %d %% of %s", m.Share, m.Quota)

@@ -66,7 +66,7 @@ func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 		Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
 		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25,
 		Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
-		Limits: gather.DefaultLimits(),
+		Limits: gather.DefaultLimits(), Hub: hasHub(cfg),
 	}
 	g.Provider, g.AskProvider = cfg.OIDC.Issuer, askProvider(cfg)
 	for _, k := range d.Keys {
@@ -104,6 +104,11 @@ func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 		f.Others = append(f.Others, examineLists(ctx, resolver, cfg.DNSBL, g.Limits.Look)...)
 	}
 	return f
+}
+
+// hasHub reports whether all mail for others leaves by a next hop.
+func hasHub(cfg config.Config) bool {
+	return slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Domain.IsZero() })
 }
 
 // ourDomains are those of the configuration, and then others, each once.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"sallyport/internal/auth/spf"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/doctor"
@@ -55,14 +56,50 @@ func (l look) gatherDNS(ctx context.Context, o Options, f *doctor.Facts) {
 		return // each question would only wait as long again
 	}
 	f.Host = l.hosts(ctx, dnsx.NameOf(o.Hostname))
+	var public []netip.Addr
 	for _, text := range f.Host.Values {
 		if a, err := netip.ParseAddr(text); err == nil && !a.IsLoopback() && !a.IsPrivate() && !a.IsLinkLocalUnicast() {
+			public = append(public, a)
 			f.Reverse = append(f.Reverse, l.gatherReverse(ctx, a))
 		}
 	}
 	for _, d := range o.Domains {
-		f.Domains = append(f.Domains, l.gatherDomain(ctx, d))
+		found := l.gatherDomain(ctx, d)
+		if !o.Hub {
+			found.Senders = l.gatherSenders(ctx, o, found, public)
+		}
+		f.Domains = append(f.Domains, found)
 	}
+}
+
+// gatherSenders has the SPF record of a domain judge addresses of ours, as others do.
+func (l look) gatherSenders(ctx context.Context, o Options, d doctor.DomainFacts, ours []netip.Addr) (all []doctor.SenderFacts) {
+	if !d.OneSPF() {
+		return nil // which is told by itself
+	}
+	for _, a := range ours {
+		all = append(all, l.gatherSender(ctx, o, d.Name, a))
+	}
+	return all
+}
+
+func (l look) gatherSender(ctx context.Context, o Options, name string, a netip.Addr) doctor.SenderFacts {
+	ctx, cancel := context.WithTimeout(ctx, l.limits.SPF)
+	defer cancel()
+	host := o.Hostname.ASCII()
+	r := spf.Check(ctx, spf.FromDNS(l.Resolver), spf.Query{IP: a, Hello: host, Domain: name, Receiver: host, Now: o.Now}, spf.DefaultLimits())
+	f := doctor.SenderFacts{Address: a.String(), Passes: r.Verdict == spf.Pass, Verdict: r.Verdict.String()}
+	why := f.Verdict
+	if r.Err != nil {
+		why = l.printable(r.Err.Error())
+	}
+	switch r.Verdict {
+	case spf.PermError:
+		f.Broken = why
+	case spf.TempError:
+		f.Unknown = why
+	}
+	return f
 }
 
 func (l look) gatherResolver(ctx context.Context, f *doctor.ResolverFacts) {

@@ -23,11 +23,12 @@ import (
 // Limits bounds the looks at the network.
 type Limits struct {
 	Look time.Duration // for one question to the DNS, and for one greeting
+	SPF  time.Duration // for all that one SPF record asks the DNS
 	Text int           // octets of a text from the DNS that are looked at
 }
 
 // DefaultLimits returns the bounds where the configuration says nothing.
-func DefaultLimits() Limits { return Limits{Look: 5 * time.Second, Text: 1000} }
+func DefaultLimits() Limits { return Limits{Look: 5 * time.Second, SPF: 20 * time.Second, Text: 1000} }
 
 // DNSSECProbe is a signed name of the root's operators, at which it shows whether the
 // resolver validates.
@@ -89,6 +90,8 @@ type Options struct {
 	Now      time.Time
 	Hostname mail.Domain
 	Own      []netip.Addr // addresses that are ours
+	// Hub: all mail leaves by a next hop, whose addresses others see, and not ours.
+	Hub bool
 	// Domains are ours, each once.
 	Domains []mail.Domain
 	// Resolver asks the DNS; nil: ResolverError says why there is none.

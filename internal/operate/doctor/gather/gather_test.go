@@ -88,6 +88,9 @@ func TestWhatTheDNSSays(t *testing.T) {
 	if !slices.Equal(d.MX.Values, []string{"mx.example.org"}) || !slices.Equal(d.MXHosts["mx.example.org"], f.Host.Values) || d.SPF.Values[0] != "v=spf1 mx -all" {
 		t.Errorf("%+v", d)
 	}
+	if len(d.Senders) != 1 || !d.Senders[0].Passes || d.Senders[0].Address != "8.8.8.8" {
+		t.Errorf("what SPF says of us: %+v", d.Senders)
+	}
 	// A terminal must not obey the DNS; what is not known is not said to be absent.
 	if d.DMARC.Values[0] != "v=DMARC1; ?p=none" || d.MTASTS.Absent || d.MTASTS.Error == "" || !d.TLSRPT.Absent {
 		t.Errorf("%+v", d)
@@ -102,6 +105,38 @@ func TestWhatTheDNSSays(t *testing.T) {
 		o.Outbound = to
 		if f := Gather(t.Context(), o); f.Outbound == nil || f.Outbound.Error == "" {
 			t.Errorf("%s: %+v", to, f.Outbound)
+		}
+	}
+}
+
+// An SPF record is asked what it says of our addresses, as others ask it; where all mail leaves by
+// a next hop, others never see them.
+func TestWhatSPFSaysOfUs(t *testing.T) {
+	o := options(t)
+	o.Resolver = resolver(t, "mx.example.org. 60 A 8.8.8.8", "mx.example.org. 60 A 10.0.0.1",
+		`closed.example. 60 TXT "v=spf1 ip4:9.9.9.9 -all"`, `loop.example. 60 TXT "v=spf1 include:loop.example -all"`,
+		`dead.example. 60 TXT "v=spf1 include:gone.example -all"`, "SERVFAIL TXT gone.example.",
+		`two.example. 60 TXT "v=spf1 -all"`, `two.example. 60 TXT "v=spf1 ~all"`)
+	for _, c := range []struct {
+		name string
+		ok   func(doctor.SenderFacts) bool
+	}{
+		{"closed.example", func(s doctor.SenderFacts) bool { return s.Verdict == "fail" && s.Broken == "" && s.Unknown == "" }},
+		{"loop.example", func(s doctor.SenderFacts) bool { return s.Broken != "" }},
+		{"dead.example", func(s doctor.SenderFacts) bool { return s.Unknown != "" && s.Broken == "" }},
+		{"two.example", nil}, // which is told by itself
+	} {
+		o.Domains = []mail.Domain{domain(t, c.name)}
+		o.Hub = false
+		got := Gather(t.Context(), o).Domains[0].Senders
+		switch {
+		case c.ok == nil && len(got) == 0:
+		case c.ok == nil || len(got) != 1 || got[0].Address != "8.8.8.8" || got[0].Passes || !c.ok(got[0]):
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		o.Hub = true
+		if got := Gather(t.Context(), o).Domains[0].Senders; len(got) > 0 {
+			t.Errorf("%s, where all leaves by a next hop: %+v", c.name, got)
 		}
 	}
 }
