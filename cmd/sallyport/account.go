@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -81,6 +82,9 @@ func (accountPasswd) Help() string {
 
 // Run changes the password.
 func (a accountPasswd) Run(ctx context.Context, c console) error {
+	if a.Directory && (a.Generate || a.PasswordStdin) {
+		return usageError{"--directory sets no password: leave out --generate and --password-stdin"}
+	}
 	if a.Directory {
 		return a.operate(ctx, c, func(o *operate.Client) error {
 			account, err := o.AccountPassword(ctx, operate.AccountPassword{Address: a.Address, Elsewhere: true})
@@ -137,7 +141,7 @@ func (a accountThaw) Run(ctx context.Context, c console) error {
 		account, err := o.AccountThaw(ctx, operate.AccountRef{Address: a.Address})
 		what := "is active again, its queue is released"
 		if n := account.KeptBack; n > 0 {
-			what = fmt.Sprintf("is active again; %s in its queue, each of them held, since a thief may have written it: sallyport queue ls --account %s", words.Are(n, "message"), account.Address)
+			what = fmt.Sprintf("is active again; %s in its queue, each of them held, since a thief may have written it: sallyport queue ls --account %s", words.Are(n, "message"), mail.ShellWord(account.Address))
 		}
 		return a.tell(c, account, err, what, "")
 	})

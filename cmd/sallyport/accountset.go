@@ -40,6 +40,9 @@ Examples:
 
 // Run changes what the account may send and hold.
 func (a accountSet) Run(ctx context.Context, c console) error {
+	if a.Role+a.RecipientsHour+a.RecipientsDay+a.Without+a.Quota+a.QuotaMessages+a.Notify == "" {
+		return usageError{"name what to set: --role, --recipients-hour, --recipients-day, --quota, --quota-messages, --notify, --without"}
+	}
 	hour, day, err := limits(a.RecipientsHour, a.RecipientsDay)
 	if err != nil {
 		return err
@@ -57,26 +60,29 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 			Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day,
 			QuotaOctets: octets, QuotaMessages: messages, Notify: a.notify(), Without: a.without(),
 		})
-		if err != nil || account.Recipients == nil {
-			return a.tell(c, account, err, "", "")
-		}
-		sends, holding := a.Role != "" || hour != nil || day != nil, octets != nil || messages != nil
-		switch {
-		case sends:
-		case holding && account.Mailbox != nil && a.Notify == "" && a.Without == "":
-			return a.tell(c, account, nil,
-				"has a mailbox that may hold "+account.Mailbox.Quota.String()+" and holds "+holds(account.Mailbox.Used),
-				"")
-		case a.Without != "" && a.Notify == "" && !holding:
-			return a.tell(c, account, nil, notOffered(account), "")
-		case a.Notify != "" && !holding:
-			return a.tell(c, account, nil, toldAt(account), "")
-		}
-		return a.tell(c, account, err,
-			fmt.Sprintf("may write to %s an hour and %d a day",
-				words.Count(int(account.Recipients.Most.Hour), "recipient"), account.Recipients.Most.Day),
-			"")
+		return a.tell(c, account, err, a.said(account), "")
 	})
+}
+
+// said tells what is so now of all that was set.
+func (a accountSet) said(account operate.Account) string {
+	var all []string
+	if r := account.Recipients; r != nil && a.Role+a.RecipientsHour+a.RecipientsDay != "" {
+		all = append(all, fmt.Sprintf("may write to %s an hour and %d a day", words.Count(int(r.Most.Hour), "recipient"), r.Most.Day))
+	}
+	if m := account.Mailbox; m != nil && a.Quota+a.QuotaMessages != "" {
+		all = append(all, "has a mailbox that may hold "+m.Quota.String()+" and holds "+holds(m.Used))
+	}
+	if a.Without != "" {
+		all = append(all, notOffered(account))
+	}
+	if a.Notify != "" {
+		all = append(all, toldAt(account))
+	}
+	if len(all) == 0 {
+		return "is set"
+	}
+	return strings.Join(all, ", ")
 }
 
 // notify is the address outside; nil where nothing is said of it.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -255,8 +256,10 @@ func (a auditCommand) finder() (*visit.Finder, error) {
 	return &visit.Finder{DNS: dns, System: a.DNS == "", Now: time.Now}, nil
 }
 
-// write writes the report in every form that was asked for.
+// write writes the report in every form that was asked for. What was asked takes minutes: a
+// file that cannot be written costs nobody the report.
 func (a auditCommand) write(c console, run report.Run) error {
+	var unwritten []error
 	for _, f := range []struct {
 		file  string
 		write func(io.Writer) error
@@ -265,13 +268,17 @@ func (a auditCommand) write(c console, run report.Run) error {
 			continue
 		}
 		var b strings.Builder
-		if err := f.write(&b); err != nil {
-			return err
+		err := f.write(&b)
+		if err == nil {
+			err = safefile.Replace(f.file, []byte(b.String()), 0o644)
 		}
-		if err := safefile.Replace(f.file, []byte(b.String()), 0o644); err != nil {
-			return err
-		}
+		unwritten = append(unwritten, err)
 	}
+	return errors.Join(append(unwritten, a.say(c, run))...)
+}
+
+// say prints the report.
+func (a auditCommand) say(c console, run report.Run) error {
 	if a.JSON {
 		return printJSON(c.out, run)
 	}

@@ -80,6 +80,9 @@ Examples:
 
 // Run grants them.
 func (b bindingGrant) Run(ctx context.Context, c console) error {
+	if b.All == (len(b.Names) > 0) || !b.All && b.Account == "" {
+		return usageError{"name an account and the addresses that it may send as, or take all with --all; not both"}
+	}
 	return b.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.BindingGrant(ctx, operate.BindingGrant{Account: b.Account, Names: b.Names, All: b.All, DryRun: b.DryRun})
 		if err != nil {
@@ -109,6 +112,9 @@ type bindingForget struct {
 
 // Run forgets them.
 func (b bindingForget) Run(ctx context.Context, c console) error {
+	if b.All == (b.Account != "") {
+		return usageError{"name an account, or forget the findings of all with --all; not both"}
+	}
 	return b.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.BindingForget(ctx, operate.BindingForget{Account: b.Account, All: b.All, DryRun: b.DryRun})
 		if err != nil {

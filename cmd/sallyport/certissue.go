@@ -11,6 +11,7 @@ import (
 
 	"sallyport/internal/ca/device"
 	"sallyport/internal/kit/phrase"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -157,7 +158,7 @@ func takeBack(ctx context.Context, o *operate.Client, v operate.CertIssued) erro
 	ctx = context.WithoutCancel(ctx) // also when it was interrupted
 	_, err := o.CertRevoke(ctx, operate.CredentialRef{Account: v.Account, Credential: v.ID})
 	if err != nil {
-		return fmt.Errorf("it could not be revoked: %w; do it with: sallyport cert revoke %s %s", err, v.Account, v.ID)
+		return fmt.Errorf("it could not be revoked: %w; do it with: sallyport cert revoke %s %s", err, mail.ShellWord(v.Account), v.ID)
 	}
 	if old := v.Replaced; old != nil {
 		return fmt.Errorf("%s still ends at %s: renew it once more, when the files can be written", old.Name, moment(old.Ends))

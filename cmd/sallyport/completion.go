@@ -77,7 +77,7 @@ func completeBash(root *page) string {
 			for _, name := range f.names() {
 				switch {
 				case f.takesFile():
-					fmt.Fprintf(&values, "\t%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", quoted(at+" "+name))
+					fmt.Fprintf(&values, "\t%s) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n", quoted(at+" "+name))
 				case len(f.values) > 0:
 					fmt.Fprintf(&values, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")); return ;;\n",
 						quoted(at+" "+name), quoted(strings.Join(f.values, " ")))
@@ -89,7 +89,13 @@ func completeBash(root *page) string {
 	}
 	return `# bash completion for sallyport, written by: sallyport completion bash
 _sallyport() {
-	local cur=${COMP_WORDS[COMP_CWORD]} at= next words= i
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} at= next words= i
+	# --flag=value is three words to bash.
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $prev == = ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		next=${at:+$at }${COMP_WORDS[i]}
 		case "$next" in
@@ -97,7 +103,7 @@ _sallyport() {
 		esac
 	done
 	compopt -o filenames 2>/dev/null
-	case "$at ${COMP_WORDS[COMP_CWORD - 1]}" in
+	case "$at $prev" in
 ` + values.String() + `	esac
 	case "$at" in
 ` + words.String() + `	esac

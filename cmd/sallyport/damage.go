@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
@@ -85,7 +84,7 @@ Examples:
 // Run acknowledges.
 func (a damageAcknowledge) Run(ctx context.Context, c console) error {
 	if !a.All && len(a.Numbers) == 0 {
-		return errors.New("name numbers, or --all")
+		return usageError{"name numbers, or --all"}
 	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		done, err := o.DamageAcknowledge(ctx, operate.DamageRef{Numbers: a.Numbers, All: a.All})

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/dnsx"
@@ -35,6 +37,21 @@ type zoneRecord struct {
 	Why  string `json:"why"`
 }
 
+// mostOneText is how many octets one string of a TXT record has at most. RFC 1035 §3.3.14.
+const mostOneText = 255
+
+// zone is the text as a zone file has it: what is longer than one string is made of several.
+func (r zoneRecord) zone() string {
+	if len(r.Text) > mostOneText {
+		return textRecord(r.Name, r.Text, r.Why).zone()
+	}
+	return strconv.Quote(r.Text)
+}
+
+// mostAlso is how many services an SPF record may name beside mx: all its terms together ask the
+// DNS ten times at most, and a record that asks more often fails as a whole. RFC 7208 §4.6.4.
+const mostAlso = 9
+
 // Run prints the records.
 func (d dmarcRecord) Run(c console) error {
 	all, err := d.records()
@@ -48,7 +65,7 @@ func (d dmarcRecord) Run(c console) error {
 			}
 			continue
 		}
-		c.printf("; %s\n%s. 3600 IN TXT %q\n", r.Why, r.Name, r.Text)
+		c.printf("; %s\n%s. 3600 IN TXT %s\n", r.Why, r.Name, r.zone())
 	}
 	return nil
 }
@@ -103,6 +120,9 @@ func (d dmarcRecord) spf() (string, error) {
 			continue
 		}
 		terms = append(terms, term+p.Masked().String())
+	}
+	if len(d.Also) > mostAlso {
+		return "", usageError{fmt.Sprintf("--also: an SPF record that names more than %d services asks the DNS too often, and counts for nothing (RFC 7208); name fewer, or write the networks of some by --send", mostAlso)}
 	}
 	for _, text := range d.Also {
 		// Names for SPF often begin with an underscore: they are no host names.

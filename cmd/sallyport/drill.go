@@ -82,20 +82,26 @@ func (d drillCommand) Run(ctx context.Context, c console) error {
 	return nil
 }
 
+// tell reports in every form that was asked for. What was played takes minutes: a page that
+// cannot be written costs nobody the report.
 func (d drillCommand) tell(c console, r drill.Report) error {
-	if d.HTML != "" {
-		var page strings.Builder
-		if err := report.HTML(&page, r); err != nil {
-			return err
-		}
-		if err := safefile.Replace(d.HTML, []byte(page.String()), 0o644); err != nil {
-			return err
-		}
-	}
+	err := d.page(r)
 	if d.JSON {
-		return printJSON(c.out, r)
+		return errors.Join(printJSON(c.out, r), err)
 	}
-	return report.Text(c.out, r)
+	return errors.Join(report.Text(c.out, r), err)
+}
+
+// page writes the report as a page, if one is wanted.
+func (d drillCommand) page(r drill.Report) error {
+	if d.HTML == "" {
+		return nil
+	}
+	var page strings.Builder
+	if err := report.HTML(&page, r); err != nil {
+		return err
+	}
+	return safefile.Replace(d.HTML, []byte(page.String()), 0o644)
 }
 
 func scenarioNames() string {

@@ -169,7 +169,7 @@ func tellPause(c console, v operate.IncidentShown) {
 	}
 	c.prose("\nMail that bears it is put off, but not that of accounts that used it a day before. No account is stopped. What next:\n")
 	for _, a := range v.Accounts {
-		c.prose("  sallyport account show %s    answers whether somebody else uses it\n", a)
+		c.prose("  sallyport account show %s    answers whether somebody else uses it\n", mail.ShellWord(a.String()))
 	}
 	c.prose("  sallyport account freeze ACCOUNT    stops one that is stolen; give it another password then\n")
 	c.prose("  sallyport incident release %d    ends the pause\n", v.Number)
@@ -177,14 +177,14 @@ func tellPause(c console, v operate.IncidentShown) {
 
 // tellNext says what a person does now.
 func tellNext(c console, v operate.IncidentShown) {
-	stops := "it can neither sign in nor send"
+	account, stops := mail.ShellWord(v.Account.String()), "it can neither sign in nor send"
 	if v.ReadsOn {
 		stops = "it sends nothing, and programs that sign in with what was not revoked read on"
 	}
 	c.prose("\nMail for the account is still delivered; %s. What next:\n", stops)
-	c.prose("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
+	c.prose("  sallyport account passwd %s --generate    gives it another password\n", account)
 	if v.Forward != nil {
-		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", v.Account)
+		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", account)
 	}
 	c.prose("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
 	c.prose("  sallyport incident export %d --to incident-%d.zip    writes the signed evidence for others\n", v.Number, v.Number)
@@ -277,7 +277,7 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		c.prose("%s may leave\n", words.Count(v.Released, "message"))
 	}
 	if v.Held > 0 {
-		c.prose("%s still held; see: sallyport queue ls --account %s --held\n", words.Are(v.Held, "message"), v.Incident.Account)
+		c.prose("%s still held; see: sallyport queue ls --account %s --held\n", words.Are(v.Held, "message"), mail.ShellWord(v.Incident.Account.String()))
 	}
 	switch {
 	case v.Freed && v.Incident.Account.IsZero():
@@ -286,7 +286,7 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		c.prose("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
 	case v.Incident.State == incident.StateOpen:
 		c.prose("%s stays contained until it has another password: sallyport account passwd %s --generate, then sallyport incident release %d\n",
-			v.Incident.Account, v.Incident.Account, v.Incident.Number)
+			v.Incident.Account, mail.ShellWord(v.Incident.Account.String()), v.Incident.Number)
 	}
 	return nil
 }

@@ -88,15 +88,19 @@ func (i incidentExport) write(files []bundle.File) error {
 		return writeZip(i.To, files)
 	}
 	for _, f := range files {
-		path := filepath.Join(i.To, filepath.FromSlash(f.Name))
-		if err := safefile.MakeDir(filepath.Dir(path)); err != nil {
-			return err
-		}
-		if err := safefile.Create(path, f.Data, evidenceMode); err != nil {
-			return err
+		if err := writeEvidence(filepath.Join(i.To, filepath.FromSlash(f.Name)), f.Data); err != nil {
+			// A part of the evidence is none, and would be in the way of the next attempt.
+			return errors.Join(fmt.Errorf("nothing was exported: %w", err), emptyAgain(i.To))
 		}
 	}
 	return nil
+}
+
+func writeEvidence(path string, data []byte) error {
+	if err := safefile.MakeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return safefile.Create(path, data, evidenceMode)
 }
 
 // evidenceMode is that of files that name people and whom they wrote to.

@@ -46,14 +46,23 @@ func (i initCommand) Run(_ context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	exists := fmt.Errorf("%s exists already, and is left as it is", path)
+	if _, err := os.Lstat(path); err == nil {
+		return exists
+	}
+	// The file comes last: what keeps the folders from being made can be put right, and the
+	// same command given again.
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
+		return unwritable(err)
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return unwritable(err)
 	}
 	err = safefile.Create(path, text, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists already, and is left as it is", path)
+		return exists
 	}
-	if err = errors.Join(err, os.MkdirAll(cfg.Data, 0o700)); err != nil {
+	if err != nil {
 		return unwritable(err)
 	}
 	i.tell(c, path)
@@ -74,8 +83,9 @@ func (i initCommand) tell(c console, path string) {
 		c.printf("  edit %s: name a certificate in [tls], or let [acme] obtain one, and open submission and imaps in [listen], to let people send and read\n",
 			path)
 	}
+	at := mail.ShellWord(path)
 	c.printf("  sallyport check -c %s\n  sallyport account add you@%s -c %s\n  sallyport domain records %s -c %s    what the DNS has to say\n  sallyport serve -c %s\n",
-		path, i.Domain, path, i.Domain, path, path)
+		at, i.Domain, at, i.Domain, at, at)
 	c.printf("\nFor good, let systemd run it: docs/lifecycle.md says how.\n")
 }
 

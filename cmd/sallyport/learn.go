@@ -112,7 +112,7 @@ func (l learnMaildir) Run(ctx context.Context, c console) error {
 type learnLog struct {
 	learnFlags
 	Unsigned bool     `help:"Also take mail without a sign-in, by its sender: where people sent from trusted networks, and nobody else could write their senders."`
-	Files    []string `arg:"" name:"file" help:"The logs, also compressed with gzip; - is what comes in."`
+	Files    []string `arg:"" name:"file" help:"The logs, also compressed with gzip or bzip2; - is what comes in."`
 }
 
 // Help says what is read.

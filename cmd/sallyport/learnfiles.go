@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -34,13 +35,30 @@ func openPlain(c console, path string) (in io.ReadCloser, size int64, err error)
 	return f, info.Size(), nil
 }
 
-// unpacked reads through gzip, if that is what begins.
+// unpacked reads through gzip or bzip2, if that is what begins. What is packed otherwise is told:
+// no line of it would be understood, and nothing be learnt without a word.
 func unpacked(in io.Reader) (io.Reader, error) {
 	r := bufio.NewReader(in)
-	if lead, _ := r.Peek(2); !bytes.Equal(lead, []byte{0x1f, 0x8b}) { // RFC 1952 §2.3.1
-		return r, nil
+	lead, _ := r.Peek(longestLead)
+	switch {
+	case bytes.HasPrefix(lead, []byte{0x1f, 0x8b}): // RFC 1952 §2.3.1
+		return gzip.NewReader(r)
+	case bytes.HasPrefix(lead, []byte("BZh")):
+		return bzip2.NewReader(r), nil
+	case bytes.HasPrefix(lead, []byte("\xfd7zXZ\x00")):
+		return nil, errPacked("xz")
+	case bytes.HasPrefix(lead, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return nil, errPacked("zstd")
 	}
-	return gzip.NewReader(r)
+	return r, nil
+}
+
+// longestLead is how many octets tell how a file is packed.
+const longestLead = 6
+
+// errPacked says what helps with a file that is packed by another program.
+func errPacked(program string) error {
+	return fmt.Errorf("it is packed by %s, which is not read here: unpack it (%s -d), or give it to us unpacked on standard input, as -", program, program)
 }
 
 // maildirStep is how many entries of a folder are read at once.

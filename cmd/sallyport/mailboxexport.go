@@ -18,8 +18,8 @@ import (
 type mailboxExport struct {
 	configFlag
 	jsonFlag
-	Folder   []string `placeholder:"NAME" help:"This folder alone, with those below it; may be given more than once, and * stands for any word of a level."`
-	Exclude  []string `placeholder:"NAME" help:"Not this one."`
+	Folder   []string `sep:"none" placeholder:"NAME" help:"This folder alone, with those below it; may be given more than once, and * stands for any word of a level."`
+	Exclude  []string `sep:"none" placeholder:"NAME" help:"Not this one."`
 	Format   string   `default:"maildir" enum:"maildir,tar,mbox" help:"maildir: a Maildir++ in a new folder; tar: the same as one file; mbox: a file for each folder."`
 	Form     string   `placeholder:"FORM" default:"mboxrd" enum:"mboxrd,mboxcl2" help:"How mbox files keep messages apart: mboxrd, or mboxcl2 for Dovecot, mutt and others that believe a Content-Length."`
 	Continue bool     `help:"Go on with a Maildir that an export wrote, with what is not in it."`
@@ -91,7 +91,11 @@ func (m mailboxExport) writer() (export.Writer, error) {
 	case "mbox":
 		return export.Mbox(m.To, form)
 	}
-	return export.Maildir(m.To, m.Continue)
+	out, err := export.Maildir(m.To, m.Continue)
+	if errors.Is(err, export.ErrThere) {
+		err = fmt.Errorf("%w; what an export that was cut off has written goes on with --continue", err)
+	}
+	return out, err
 }
 
 // exporting writes what comes.

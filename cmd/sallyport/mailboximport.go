@@ -28,8 +28,8 @@ import (
 
 // choiceFlags say which folders are meant.
 type choiceFlags struct {
-	Folder  []string `placeholder:"NAME" help:"This folder alone, with those below it; may be given more than once, and * stands for any word of a level."`
-	Exclude []string `placeholder:"NAME" help:"Not this one."`
+	Folder  []string `sep:"none" placeholder:"NAME" help:"This folder alone, with those below it; may be given more than once, and * stands for any word of a level."`
+	Exclude []string `sep:"none" placeholder:"NAME" help:"Not this one."`
 	DryRun  bool     `help:"Say what would come, and change nothing."`
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/moving"
@@ -23,17 +24,17 @@ type mailboxRestore struct {
 	configFlag
 	jsonFlag
 	choiceFlags
-	From      string   `required:"" placeholder:"FILE|DIR" help:"The backup, or a folder that is a copy of a mailbox."`
-	Was       string   `placeholder:"ADDRESS" help:"Whose mailbox of the backup; default: the account's."`
-	Into      string   `placeholder:"FOLDER" help:"Where it comes; default: Restored and the day of the backup."`
-	MessageID string   `name:"message-id" placeholder:"ID" help:"The message with this Message-ID alone."`
-	UID       []uint32 `name:"uid" placeholder:"N" help:"The messages with these UIDs in the one folder that --folder names."`
-	Since     string   `placeholder:"DATE" help:"What came on this day or later, such as 2026-11-01."`
-	Before    string   `placeholder:"DATE" help:"What came before this day."`
-	Search    string   `placeholder:"TEXT" help:"What has this text in From, To, Cc or Subject."`
-	All       bool     `help:"Also what is still in its folder."`
-	Tmp       string   `placeholder:"DIR" help:"Where the mailbox is taken out of the backup meanwhile; it needs as much room as the mailbox. Default: the system's."`
-	Account   string   `arg:"" help:"Into whose mailbox."`
+	From      string         `required:"" placeholder:"FILE|DIR" help:"The backup, or a folder that is a copy of a mailbox."`
+	Was       string         `placeholder:"ADDRESS" help:"Whose mailbox of the backup; default: the account's."`
+	Into      string         `placeholder:"FOLDER" help:"Where it comes; default: Restored and the day of the backup."`
+	MessageID string         `name:"message-id" placeholder:"ID" help:"The message with this Message-ID alone."`
+	UID       []uint32       `name:"uid" placeholder:"N" help:"The messages with these UIDs in the one folder that --folder names."`
+	Since     timespan.Since `placeholder:"WHEN" help:"What came on this day or later, 2026-11-01, or since so long ago: 36h, 14d."`
+	Before    string         `placeholder:"DATE" help:"What came before this day."`
+	Search    string         `placeholder:"TEXT" help:"What has this text in From, To, Cc or Subject."`
+	All       bool           `help:"Also what is still in its folder."`
+	Tmp       string         `placeholder:"DIR" help:"Where the mailbox is taken out of the backup meanwhile; it needs as much room as the mailbox. Default: the system's."`
+	Account   string         `arg:"" help:"Into whose mailbox."`
 }
 
 // Help says what comes back.
@@ -134,14 +135,11 @@ func (m mailboxRestore) matcher() (func(stored.Candidate) (bool, error), error) 
 	if len(m.UID) > 0 && len(m.Folder) != 1 {
 		return nil, usageError{"--uid goes with one --folder, since each folder has UIDs of its own"}
 	}
-	var days [2]time.Time
-	for i, text := range []string{m.Since, m.Before} {
-		if text == "" {
-			continue
-		}
+	since, before := m.Since.From(time.Now()), time.Time{}
+	if m.Before != "" {
 		var err error
-		if days[i], err = time.ParseInLocation(time.DateOnly, text, time.Local); err != nil {
-			return nil, usageError{fmt.Sprintf("%q is no day, such as 2026-11-01", text)}
+		if before, err = time.ParseInLocation(time.DateOnly, m.Before, time.Local); err != nil {
+			return nil, usageError{fmt.Sprintf("--before: %q is no day, such as 2026-11-01", m.Before)}
 		}
 	}
 	uids := map[mailbox.UID]bool{}
@@ -151,8 +149,8 @@ func (m mailboxRestore) matcher() (func(stored.Candidate) (bool, error), error) 
 	return func(k stored.Candidate) (bool, error) {
 		switch {
 		case len(uids) > 0 && !uids[k.UID],
-			!days[0].IsZero() && k.Date.Before(days[0]),
-			!days[1].IsZero() && !k.Date.Before(days[1]):
+			!since.IsZero() && k.Date.Before(since),
+			!before.IsZero() && !k.Date.Before(before):
 			return false, nil
 		case m.MessageID == "" && m.Search == "":
 			return true, nil

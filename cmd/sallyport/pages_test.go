@@ -57,6 +57,7 @@ func TestShellsComplete(t *testing.T) {
 		"sallyport queue ls --by a":                   "account",
 		"sallyport -c other.toml queue redirect --fo": "--forward-of",
 		"sallyport completion f":                      "fish",
+		"sallyport help queue sh":                     "show",
 	} {
 		script := `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _sallyport; printf '%s\n' "${COMPREPLY[@]}" | sort | xargs`
 		out, err := exec.Command("bash", append([]string{"-c", script, "bash", filepath.Join(dir, "bash")}, strings.Fields(words)...)...).Output()
@@ -69,6 +70,25 @@ func TestShellsComplete(t *testing.T) {
 		out, err = exec.Command("fish", "-c", `source $argv[1]; complete -C $argv[2] | cut -f1 | sort | xargs`, filepath.Join(dir, "fish"), words).Output()
 		if err != nil || strings.TrimSpace(string(out)) != want {
 			t.Errorf("fish: %q: %q, want %q (%v)", words, out, want, err)
+		}
+	}
+	// What is one word to us may be several to bash, and the other way round.
+	if err := os.WriteFile(filepath.Join(dir, "my file.toml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"sallyport", "queue", "ls", "--by", "=", "a"}, "account\n"},
+		{[]string{"sallyport", "queue", "ls", "--by", "="}, "account\ndestination\n"},
+		{[]string{"sallyport", "status", "--config", filepath.Join(dir, "my")}, filepath.Join(dir, "my file.toml") + "\n"},
+		{[]string{"sallyport", "status", "--config", "=", filepath.Join(dir, "my")}, filepath.Join(dir, "my file.toml") + "\n"},
+	} {
+		script := `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _sallyport; printf '%s\n' "${COMPREPLY[@]}" | sort`
+		out, err := exec.Command("bash", append([]string{"-c", script, "bash", filepath.Join(dir, "bash")}, c.words...)...).Output()
+		if err != nil || string(out) != c.want {
+			t.Errorf("bash: %q: %q, want %q (%v)", c.words, out, c.want, err)
 		}
 	}
 	if zsh, err := exec.LookPath("zsh"); err == nil {

@@ -119,13 +119,3 @@ func TestMadePasswordsDiffer(t *testing.T) {
 		seen[p] = true
 	}
 }
-
-func TestShellWordsSurviveAShell(t *testing.T) {
-	for word, want := range map[string]string{
-		"/plain/path-1.x": "/plain/path-1.x", "": "''", "two words": "'two words'", "it's": `'it'\''s'`, "$(reboot)": "'$(reboot)'", "~": "'~'",
-	} {
-		if got := shellQuote(word); got != want {
-			t.Errorf("shellQuote(%q) = %s, want %s", word, got, want)
-		}
-	}
-}

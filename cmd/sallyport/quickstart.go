@@ -102,6 +102,9 @@ func (q quickstartCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	path := filepath.Join(dir, "sallyport.toml")
+	if err := notRunning(ctx, path); err != nil {
+		return err
+	}
 	if err := q.writeConfig(path, files); err != nil {
 		return err
 	}
@@ -120,6 +123,21 @@ func (q quickstartCommand) Run(ctx context.Context, c console) error {
 		info.Accounts = append(info.Accounts, a)
 	}
 	return q.serve(ctx, c, cfg, info)
+}
+
+// notRunning refuses to begin where a server runs already: the flags of this start would be
+// written into its configuration.
+func notRunning(ctx context.Context, path string) error {
+	place, err := config.Locate(path)
+	if err != nil {
+		return nil // there is none yet, or it is written again
+	}
+	client, err := operate.Dial(ctx, place.Socket())
+	if err != nil {
+		return nil // nobody answers; what else is wrong there shows when it is opened
+	}
+	client.Close()
+	return alreadyRunning(place)
 }
 
 // serve adds the accounts that are missing, tells where everything is, and serves.
@@ -250,6 +268,9 @@ func (q quickstartCommand) doors(t *config.Template) error {
 	return nil
 }
 
+// quickstartPeople are the accounts, in the order in which the welcome tells of them.
+func quickstartPeople() []string { return []string{"alice", "bob"} }
+
 // quickstartPasswords reads the accounts' passwords, or makes them. They are on
 // disk before the accounts are made, so that a crash between loses none.
 func quickstartPasswords(path string) ([]quickstartAccount, error) {
@@ -257,7 +278,10 @@ func quickstartPasswords(path string) ([]quickstartAccount, error) {
 	if err == nil {
 		var accounts []quickstartAccount
 		if err := json.Unmarshal(text, &accounts); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w; put it back as it was, or name a new --dir", path, err)
+		}
+		if len(accounts) < len(quickstartPeople()) {
+			return nil, fmt.Errorf("%s names fewer than the %d accounts that quickstart tells of: put it back as it was, or name a new --dir", path, len(quickstartPeople()))
 		}
 		return accounts, nil
 	}
@@ -265,7 +289,7 @@ func quickstartPasswords(path string) ([]quickstartAccount, error) {
 		return nil, err
 	}
 	var accounts []quickstartAccount
-	for _, local := range []string{"alice", "bob"} {
+	for _, local := range quickstartPeople() {
 		password, err := newPassword()
 		if err != nil {
 			return nil, err

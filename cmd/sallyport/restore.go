@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -110,7 +111,7 @@ func (r restoreCommand) tell(c console, out restored) {
 	if !out.Info.Mailboxes {
 		c.printf("the backup was made without the mailboxes: bring them back before you serve\n")
 	}
-	path := filepath.Join(r.To, restoredConfig)
+	path := mail.ShellWord(filepath.Join(r.To, restoredConfig))
 	c.printf("\nNext:\n  sallyport check -c %s\n", path)
 	c.printf("  sallyport account ls -c %s   what was frozen or revoked since the backup is good again\n", path)
 	if out.Queue > 0 {
@@ -136,6 +137,9 @@ func emptyDir(dir string) error {
 // emptyAgain removes what a failed restore left in a folder that was empty.
 func emptyAgain(dir string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	for _, e := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -39,7 +40,7 @@ func openSessions(a operate.Account) string {
 	if len(a.Sessions) == 0 {
 		return "none"
 	}
-	return strconv.Itoa(len(a.Sessions)) + "; see: sallyport sessions " + a.Address
+	return strconv.Itoa(len(a.Sessions)) + "; see: sallyport sessions " + mail.ShellWord(a.Address)
 }
 
 // Run lists the open sessions.

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/trust/guard"
 )
@@ -156,7 +157,7 @@ func trustedNetworks(c console, all []guard.Report) {
 			c.prose("          %s\n", n.Why)
 		}
 		if n.State == guard.StateClosed {
-			c.prose("          it stays closed until: sallyport account thaw %s\n", n.Account)
+			c.prose("          it stays closed until: sallyport account thaw %s\n", mail.ShellWord(n.Account))
 		}
 	}
 }

@@ -92,7 +92,7 @@ func (t traceCommand) query(c console) (q operate.TraceQuery, err error) {
 		}
 		q.Kinds = append(q.Kinds, kind)
 	}
-	if len(t.Query) == 0 && (t.Summary || len(q.Kinds)+len(q.Rules) > 0 || !q.From.IsZero()) {
+	if len(t.Query) == 0 && (t.Summary || len(q.Kinds)+len(q.Rules) > 0 || !q.From.IsZero() || !q.To.IsZero()) {
 		return q, nil
 	}
 	q.Text, err = t.text(c)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"sallyport/internal/mail"
 )
 
 // welcome tells what runs where, and what to try; every command can be pasted.
@@ -12,7 +14,7 @@ func welcome(i quickstartInfo) string {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	mx, submission, submissions := i.Listen.MX[0], i.Listen.Submission[0], i.Listen.Submissions[0]
 	alice, bob := i.Accounts[0], i.Accounts[1]
-	quoted := shellQuote
+	quoted := mail.ShellWord
 
 	p("sallyport serves %s on loopback.\n\n", i.Domain)
 	p("  mx           %-16s the world: delivers to our own people, relays for nobody\n", mx)
@@ -55,7 +57,7 @@ func welcome(i quickstartInfo) string {
 // reading tells how mailboxes are read.
 func reading(p func(string, ...any), i quickstartInfo) {
 	bob := i.Accounts[1]
-	ca, user := shellQuote(i.CA), shellQuote(bob.Address+":"+bob.Password)
+	ca, user := mail.ShellWord(i.CA), mail.ShellWord(bob.Address+":"+bob.Password)
 	p("\n  # Bob reads: what is in his inbox, a letter by IMAP and one by POP3.\n")
 	p("  curl -sS --cacert %s -u %s -X 'STATUS INBOX (MESSAGES UNSEEN)' imaps://%s\n", ca, user, i.Listen.IMAPS[0])
 	p("  curl -sS --cacert %s -u %s 'imaps://%s/INBOX;MAILINDEX=1'\n", ca, user, i.Listen.IMAPS[0])
@@ -74,15 +76,4 @@ func hostToVerify(addr string) string {
 		return host
 	}
 	return "localhost"
-}
-
-// shellQuote writes s as one word of a shell.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@:=,", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -73,7 +73,7 @@ func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
 	of.Conn = fact.ConnCapped
 	t.s.write(ctx, fact.Alarm{
 		At: t.s.in.Now(), Rule: string(v.Rule), Session: of, Message: fact.Message{Sender: t.draft.Envelope.From.String()}, Times: v.Used,
-		Text:     name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + name,
+		Text:     name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + mail.ShellWord(name),
 		Evidence: []fact.Pair{{Name: "connection", Value: t.s.conn.ID}},
 	}.Fact())
 }

@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/incident"
+	"sallyport/internal/mail"
 )
 
 func subject(about []incident.Incident) string {
@@ -54,7 +55,7 @@ func adminText(about []incident.Incident) string {
 		for _, o := range i.Seen {
 			fmt.Fprintf(&b, "Seen: %s from %s at the door %s, program %s\n", o.At.UTC().Format(time.RFC3339), o.Peer, o.Door, o.Program)
 		}
-		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, i.Account, i.Number)
+		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, mail.ShellWord(i.Account.String()), i.Number)
 	}
 	return b.String()
 }

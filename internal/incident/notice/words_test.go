@@ -57,6 +57,9 @@ func TestWhatTheAdministratorReads(t *testing.T) {
 		"Incident 7: alice@local.test was contained at 2026-11-28T09:00:00Z by the hijack detector.", "Why: 4 of 4 are new\n  a new network\n",
 		"Seen: 2026-11-28T09:00:00Z from 192.0.2.7 at the door submission, program bot\n", "sallyport incident purge 7\n",
 	}, "  4 of 4 are new\n", "paused")
+	shy := i
+	shy.Account = w.addr("o'brien@local.test")
+	wantAll(t, "an address that a shell would not take", adminText([]incident.Incident{shy}), []string{`sallyport account passwd 'o'\''brien@local.test' --generate` + "\n"})
 	wantAll(t, "a digest", adminText([]incident.Incident{over, i}), []string{"Incident 6 of alice@local.test is released, by uid 0.\nshe called\n\nIncident 7: ", "Why: 4 of 4 are new\n\n"}, "a new network", "What next", "Seen")
 	paused := incident.Incident{
 		Number: 8, State: incident.StateOpen, Shared: incident.Shared{Kind: incident.KindNetwork, Text: "192.0.2.0/24"}, At: w.now, By: "the detector", Reason: "200 accounts", Evidence: []string{"30 each"},

@@ -116,7 +116,7 @@ func exported(ctx context.Context, u *mailbox.User, r MailboxExport) (chosen []m
 		chosen = append(chosen, f)
 	}
 	if len(chosen) == 0 {
-		return nil, head, call.NotFound("there is no such folder; see: sallyport mailbox show " + r.Account)
+		return nil, head, call.NotFound("there is no such folder; see: sallyport mailbox show " + mail.ShellWord(r.Account))
 	}
 	return chosen, head, nil
 }

@@ -256,7 +256,7 @@ func mailboxRefused(err error, a mail.Address) error {
 	case errors.Is(err, mailbox.ErrNoAccount):
 		return call.NotFound(fmt.Sprintf("%s has no mailbox: nothing was delivered to it, and nobody read it", a))
 	case errors.Is(err, mailbox.ErrNoSuchMailbox):
-		return call.NotFound(fmt.Sprintf("%s; see: sallyport mailbox show %s", call.Words(err), a))
+		return call.NotFound(fmt.Sprintf("%s; see: sallyport mailbox show %s", call.Words(err), mail.ShellWord(a.String())))
 	}
 	return err
 }

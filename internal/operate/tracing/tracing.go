@@ -81,8 +81,8 @@ func (r TraceQuery) query() (q query.Query, err error) {
 
 // Trace answers a query from the trace, one page of it.
 func (op *Actions) Trace(ctx context.Context, _ call.Caller, r TraceQuery) (query.Answer, error) {
-	if r.Text == "" && len(r.Kinds) == 0 && len(r.Rules) == 0 && r.From.IsZero() {
-		return query.Answer{}, call.Refused("name something to look for, a kind, a rule, or since when")
+	if r.Text == "" && len(r.Kinds) == 0 && len(r.Rules) == 0 && r.From.IsZero() && r.To.IsZero() {
+		return query.Answer{}, call.Refused("name something to look for, a kind, a rule, or since or until when")
 	}
 	q, err := r.query()
 	if err != nil {
