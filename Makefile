@@ -133,7 +133,7 @@ flood: ## one mailbox that is offered FLOOD MiB and more
 
 # Messages of 700 octets: the rate of each tenth, starts with them after an end and after a kill,
 # memory, the mail of one account held and released; and half as many for a destination that is
-# dead, beside others. Ten million take an hour and 40 GB below SALLYPORT_QUEUE_DIR (a temporary
+# dead, beside others. Ten million take forty minutes and 12 GB below SALLYPORT_QUEUE_DIR (a temporary
 # folder).
 QUEUE ?= 10000000
 longqueue: ## QUEUE messages accepted and left in the queue
