@@ -59,6 +59,7 @@ type ChecksOptions struct {
 	Milters  []MilterOptions
 	Bounces  bounce.Policy
 	Header   message.Limits // of the header sections that milters make
+	Named    Named          // nil: no client's name is known
 	Logger   *slog.Logger
 }
 
@@ -77,9 +78,12 @@ func NewChecks(o ChecksOptions) *Checks {
 	if r := o.Rspamd; r != nil {
 		c.client = r.Client()
 		c.rspamd = NewRspamd(c.client, o.Hostname, r.Scope, r.Spam, o.Logger)
+		c.rspamd.Named = o.Named
 	}
 	for _, m := range o.Milters {
-		c.milters = append(c.milters, NewMilter(m.Client(), m.Name, o.Hostname, m.Scope, m.Fields, o.Header, o.Logger))
+		one := NewMilter(m.Client(), m.Name, o.Hostname, m.Scope, m.Fields, o.Header, o.Logger)
+		one.Named = o.Named
+		c.milters = append(c.milters, one)
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -147,6 +148,9 @@ rspamd_config.REMOVES = { score = 0.0, callback = function(task)
   end
 end }
 rspamd_config.GREY = { score = 5.0, callback = function(task) return task:get_header('X-Grey') ~= nil end }
+rspamd_config.NAMED = { score = 20.0, callback = function(task)
+  return task:get_header('X-Named') ~= nil and task:get_hostname() == 'mx.far.test'
+end }
 rspamd_config.BAD = { score = 20.0, callback = function(task)
   local how = task:get_header('X-Bad')
   if how == 'quarantine' then task:set_milter_reply({ reject = 'quarantine' }) end
@@ -155,9 +159,9 @@ rspamd_config.BAD = { score = 20.0, callback = function(task)
 end }
 `
 
-// An Rspamd as Debian has it, with none of its modules, is understood over its
-// socket.
-func TestRspamd(t *testing.T) {
+// aRspamd is a client of an Rspamd as Debian has it, with none of its modules, over its socket.
+func aRspamd(t *testing.T) *rspamd.Client {
+	t.Helper()
 	dir := folder(t)
 	socket := filepath.Join(dir, "worker.sock")
 	conf := fmt.Sprintf(`options {
@@ -184,9 +188,17 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 	l.Time = time.Minute
 	client := rspamd.New(rspamd.Options{Socket: socket, Limits: l})
 	t.Cleanup(client.Close)
+	return client
+}
+
+// An Rspamd is understood.
+func TestRspamd(t *testing.T) {
+	client := aRspamd(t)
 	host := must[mail.Domain](t)(mail.ParseDomain("mx.local.test"))
 	junk := filter.NewRspamd(client, host, scope, filter.SpamJunk, quiet())
 	field := filter.NewRspamd(client, host, scope, filter.SpamField, quiet())
+	named := filter.NewRspamd(client, host, scope, filter.SpamJunk, quiet())
+	named.Named = func(context.Context, netip.Addr) string { return "mx.far.test" }
 	own := func(m *intake.Message) {
 		m.Door, m.Account = gate.DoorSubmission, m.Envelope.To[0].Address
 	}
@@ -208,6 +220,8 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 		{"a control character in the Message-ID", junk, strings.Replace(ham, "<1@", "<1\x01 2@", 1), false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
 		{"to be kept apart", junk, "X-Bad: quarantine\r\n" + ham, false, intake.Junk, "rspamd-spam", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=20.00 required=15.00\r\n"},
 		{"nothing is to be done", junk, "X-Bad: nothing\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=20.00 required=15.00\r\n"},
+		{"a client whose name is not known", junk, "X-Named: 1\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
+		{"a client that has a name", named, "X-Named: 1\r\n" + ham, false, intake.Refuse, "rspamd-reject", ""},
 		{"rejected", junk, gtube("X"), false, intake.Refuse, "rspamd-reject", ""},
 		{"marked", junk, gtube("Y"), false, intake.Junk, "rspamd-spam", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},
 		{"marked only", field, gtube("Y"), false, intake.Pass, "", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},
@@ -223,7 +237,7 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 		if f.Action != tc.action || f.Rule != tc.rule || string(f.Fields) != tc.fields {
 			t.Errorf("%s: %+v, fields %q", tc.name, f, f.Fields)
 		}
-		if tc.action == intake.Refuse && (f.Reply.String() != "550 5.7.1 Gtube pattern" || !strings.Contains(noted(f.Notes), "reject, score 15.00 of 15.00")) {
+		if tc.action == intake.Refuse && tc.i != named && (f.Reply.String() != "550 5.7.1 Gtube pattern" || !strings.Contains(noted(f.Notes), "reject, score 15.00 of 15.00")) {
 			t.Errorf("%s: %v, notes %v", tc.name, f.Reply, f.Notes)
 		}
 	}
@@ -245,7 +259,7 @@ func TestOpenDKIM(t *testing.T) {
 	private := write("key", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
 	keys := write("keys", "s._domainkey.far.test v=DKIM1; k=rsa; p="+base64.StdEncoding.EncodeToString(public)+"\n")
 	me := must[*user.User](t)(user.Current()).Username
-	common := "Background no\nUserID " + me + "\nRequireSafeKeys no\nCanonicalization simple/simple\nSyslog no\n"
+	common := "Background no\nMaximumHeaders 0\nUserID " + me + "\nRequireSafeKeys no\nCanonicalization simple/simple\nSyslog no\n"
 	sign := write("sign.conf", common+"Mode s\nDomain far.test\nSelector s\nKeyFile "+private+"\nInternalHosts "+write("hosts", "0.0.0.0/0\n")+"\nSocket local:"+dir+"/sign.sock\n")
 	verify := write("verify.conf", common+"Mode v\nTestPublicKeys "+keys+"\nOn-BadSignature reject\nAuthservID mx.local.test\nAlwaysAddARHeader yes\nSocket local:"+dir+"/verify.sock\n")
 	start(t, dir+"/sign.sock", "opendkim", "-f", "-x", sign)
@@ -271,7 +285,9 @@ func TestOpenDKIM(t *testing.T) {
 		if f.Action != intake.Pass || bytes.Contains(f.Fields, []byte("Authentication-Results")) || !strings.Contains(noted(f.Notes), "not among the fields that it may add") {
 			t.Errorf("a field that is not listed was added: %+v %s", f, f.Fields)
 		}
-		for _, forged := range []string{strings.Replace(text, "two spaces", "one space", 1), text + "more\r\n"} {
+		// A field of more than 64 KiB must not silence it.
+		long := "X-Long: x\r\n" + strings.Repeat("\tx\r\n", 30_000)
+		for _, forged := range []string{strings.Replace(text, "two spaces", "one space", 1), text + "more\r\n", long + text + "more\r\n"} {
 			if f := judge(t, inspector("verify"), forged); f.Action != intake.Refuse || f.Rule != "milter-reject" || f.Reply.Code != 550 || !strings.Contains(noted(f.Notes), "milter verify") {
 				t.Errorf("a broken signature: %+v", f)
 			}

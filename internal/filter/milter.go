@@ -26,6 +26,7 @@ type Milter struct {
 	// "X-".
 	Fields []string
 	Limits message.Limits // of a header section
+	Named  Named          // nil: no client's name is known
 
 	health health
 }
@@ -94,7 +95,7 @@ func (l milterLook) ask(ctx context.Context, c intake.Content) (milter.Advice, e
 		return milter.Advice{}, err
 	}
 	q := milter.Message{
-		Hostname: l.m.Hostname, Door: l.of.Door.String(), ID: l.of.ID, Client: l.of.Peer, Hello: l.of.Hello, Account: l.of.Account,
+		Hostname: l.m.Hostname, Door: l.of.Door.String(), ID: l.of.ID, Client: l.of.Peer, ClientName: l.m.Named.of(ctx, l.of), Hello: l.of.Hello, Account: l.of.Account,
 		From: l.of.Envelope.From, To: l.of.Envelope.To,
 	}
 	q.TLSVersion, q.TLSCipher = security(l.of.TLS)
@@ -132,6 +133,9 @@ func (m *Milter) finding(a milter.Advice) intake.Finding {
 		return intake.Finding{} // nothing is known of it: it is deferred
 	}
 	f.Notes = append(f.Notes, fact.Pair{Name: "milter", Value: verdict + " at " + a.Stage})
+	if a.Cut > 0 {
+		f.Notes = append(f.Notes, fact.Pair{Name: "milter", Value: fmt.Sprintf("was shown the first 64 KiB of %d header fields", a.Cut)})
+	}
 	if f.Action == intake.Pass || f.Action == intake.Hold {
 		for _, add := range a.Fields {
 			field, why := m.field(add)

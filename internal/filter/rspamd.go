@@ -28,6 +28,7 @@ type Rspamd struct {
 	Hostname mail.Domain
 	Scope    Scope
 	Spam     Spam
+	Named    Named // nil: no client's name is known
 
 	health health
 }
@@ -77,7 +78,7 @@ func (l rspamdLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 		return l.r.Scope.oversize(rspamdName, size)
 	}
 	q := rspamd.Request{
-		IP: l.m.Peer, Hello: l.m.Hello, From: l.m.Envelope.From, To: l.m.Envelope.To, User: l.m.Account,
+		IP: l.m.Peer, Client: l.r.Named.of(ctx, l.m), Hello: l.m.Hello, From: l.m.Envelope.From, To: l.m.Envelope.To, User: l.m.Account,
 		QueueID: l.m.ID, Hostname: l.r.Hostname, Size: size,
 	}
 	q.TLSVersion, q.TLSCipher = security(l.m.TLS)
@@ -86,7 +87,11 @@ func (l rspamdLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 	if err != nil {
 		return l.r.Scope.failed(rspamdName, err, &l.r.health)
 	}
-	return RspamdFinding(a, l.r.Spam, !l.m.Account.IsZero())
+	f := RspamdFinding(a, l.r.Spam, !l.m.Account.IsZero())
+	if told := q.Told(); told < len(q.To) {
+		f.Notes = append(f.Notes, fact.Pair{Name: rspamdName, Value: fmt.Sprintf("was told the first %d of %d recipients", told, len(q.To))})
+	}
+	return f
 }
 
 // RspamdFinding says what becomes of a message by Rspamd's answer. Mail of our own

@@ -2,11 +2,13 @@ package filter
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -69,6 +71,17 @@ func (s Scope) failed(check string, err error, h *health) intake.Finding {
 		f.Reply = mail.R(451, "4.3.0", "the content check is not available; try again later")
 	}
 	return f
+}
+
+// Named returns the name that the address of a client proves, which leads back to it; "": none is known.
+type Named func(ctx context.Context, client netip.Addr) string
+
+// of returns the name of the client of a message. Many programs hold it against a client that it has none.
+func (n Named) of(ctx context.Context, m intake.Message) string {
+	if n == nil || !m.Peer.IsValid() || m.Peer.IsLoopback() {
+		return ""
+	}
+	return n(ctx, m.Peer)
 }
 
 // health logs when a check stops to answer and when it answers again, once each.

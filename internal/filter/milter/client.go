@@ -34,7 +34,7 @@ type Limits struct {
 	// Packets is how many replies there may be about one message.
 	Packets int
 	// Fields is how many header fields a filter may add, FieldOctets how long they
-	// may be together.
+	// may be together; what is beyond is not added.
 	Fields, FieldOctets int
 }
 
@@ -65,11 +65,13 @@ type Message struct {
 	Door     string
 	ID       mail.ID
 	Client   netip.Addr
-	Hello    string
-	Account  mail.Address // who signed in; zero: nobody
-	From     mail.ReversePath
-	To       []mail.Recipient
-	Fields   []Field
+	// ClientName is the name that its address proves; "": none is known.
+	ClientName string
+	Hello      string
+	Account    mail.Address // who signed in; zero: nobody
+	From       mail.ReversePath
+	To         []mail.Recipient
+	Fields     []Field
 	// TLSVersion and TLSCipher are empty for clear text.
 	TLSVersion, TLSCipher string
 }
@@ -95,6 +97,9 @@ type Advice struct {
 	Fields []Field    // to add, for Accept and Quarantine
 	// Undone are changes that it asked for and that are not made.
 	Undone []string
+	// Cut is how many fields of the message are longer than the protocol has room for, and were
+	// shown as far as it has.
+	Cut int
 }
 
 // Check shows the filter a message. An error means that it gave no advice that could
@@ -155,7 +160,11 @@ func (m Message) connectInfo() []byte {
 	if m.Client.Is6() {
 		family = '6'
 	}
-	b := append(texts("["+m.Client.String()+"]"), family)
+	name := m.ClientName
+	if name == "" {
+		name = "[" + m.Client.String() + "]"
+	}
+	b := append(texts(name), family)
 	b = binary.BigEndian.AppendUint16(b, 0)
 	// Sendmail writes "IPv6:" before the address and Postfix does not. Each filter reads the latter;
 	// those that do without libmilter may find no address in the former.

@@ -128,18 +128,31 @@ func (s *conversation) header() error {
 		if !s.n.asked(leadingSpace) {
 			value = strings.TrimPrefix(value, " ")
 		}
-		if err := s.step("header", stageData, false, cmdHeader, texts(f.Name, value), noHeaders, nrHeader); err != nil {
+		name, value, whole := fitting(f.Name, value)
+		if !whole {
+			s.advice.Cut++
+		}
+		if err := s.step("header", stageData, false, cmdHeader, texts(name, value), noHeaders, nrHeader); err != nil {
 			return err
 		}
 	}
 	return s.step("end of header", stageEOH, true, cmdEOH, nil, noEOH, nrEOH)
 }
 
+// fitting returns as much of a field as one packet holds with the NULs that end both texts,
+// and whether that is all of it.
+func fitting(name, value string) (n, v string, whole bool) {
+	const room = mostData - 2
+	n = name[:min(len(name), room)]
+	v = value[:min(len(value), room-len(n))]
+	return n, v, len(n)+len(v) == len(name)+len(value)
+}
+
 func (s *conversation) body(r io.Reader) error {
 	if s.n.asked(noBody) {
 		return nil
 	}
-	chunk := make([]byte, bodyChunk)
+	chunk := make([]byte, mostData)
 	for !s.done && !s.skip {
 		n, err := io.ReadFull(r, chunk)
 		if n > 0 {
@@ -267,9 +280,7 @@ func (s *conversation) change(p packet) (bool, error) {
 			s.undone(fmt.Sprintf("change of field %s %d", mail.Printable(t[0], mail.NameShown), binary.BigEndian.Uint32(p.data)))
 			break
 		}
-		if err := s.add(Field{t[0], t[1]}); err != nil {
-			return true, err
-		}
+		s.add(Field{t[0], t[1]})
 	default:
 		what, bit := declined(p)
 		if bit == 0 {
@@ -284,17 +295,20 @@ func (s *conversation) change(p packet) (bool, error) {
 	return true, nil
 }
 
-func (s *conversation) add(f Field) error {
-	s.octets += len(f.Name) + len(f.Value)
-	if len(s.advice.Fields) >= s.l.Fields || s.octets > s.l.FieldOctets {
-		return errors.New("milter: it adds too many header fields")
+// add takes a field, or notes that there is no room for it: a sender may have a hand in how much
+// a filter has to say, and must not silence it so.
+func (s *conversation) add(f Field) {
+	if octets := s.octets + len(f.Name) + len(f.Value); len(s.advice.Fields) < s.l.Fields && octets <= s.l.FieldOctets {
+		s.octets = octets
+	} else {
+		s.undone("added field " + mail.Printable(f.Name, mail.NameShown) + " (there are too many, or it is too long)")
+		return
 	}
 	f.Value = strings.ReplaceAll(strings.ReplaceAll(f.Value, "\r\n", "\n"), "\n", "\r\n")
 	if !s.n.asked(leadingSpace) {
 		f.Value = " " + f.Value
 	}
 	s.advice.Fields = append(s.advice.Fields, f)
-	return nil
 }
 
 // declined says in words what a filter wants changed that no filter may change here, and

@@ -1,6 +1,9 @@
 package milter
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // stage is a place at which macros are given, by libmilter's numbers.
 type stage uint32
@@ -35,9 +38,10 @@ func choice(at stage) []string {
 // macros returns what is known of the message beside its own words; what has no value
 // is left out.
 func (m Message) macros() map[string]string {
+	client := cmp.Or(m.ClientName, "unknown")
 	v := map[string]string{
-		"j": m.Hostname.ASCII(), "v": "sallyport", "_": "unknown [" + m.Client.String() + "]", "i": m.ID.String(),
-		"{daemon_name}": m.Door, "{client_addr}": m.Client.String(), "{client_name}": "unknown",
+		"j": m.Hostname.ASCII(), "v": "sallyport", "_": client + " [" + m.Client.String() + "]", "i": m.ID.String(),
+		"{daemon_name}": m.Door, "{client_addr}": m.Client.String(), "{client_name}": client,
 		"{tls_version}": m.TLSVersion, "{cipher}": m.TLSCipher,
 		"{mail_mailer}": "smtp", "{rcpt_mailer}": "smtp",
 	}

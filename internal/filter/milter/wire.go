@@ -76,8 +76,9 @@ const (
 	offeredProtocol = noConnect | noHelo | noMail | noRcpt | noBody | noHeaders | noEOH | noUnknown | noData | skip |
 		nrHeader | nrConnect | nrHelo | nrMail | nrRcpt | nrData | nrUnknown | nrEOH | nrBody | leadingSpace | rejectedRcpts
 
-	// bodyChunk is the most that one body packet holds.
-	bodyChunk = 65535
+	// mostData is the most octets that one packet holds behind its command: libmilter hangs up
+	// at a longer one, and would have no say about the message.
+	mostData = 65535
 )
 
 // packet is one message of the protocol.

@@ -31,7 +31,8 @@ type Limits struct {
 	Time time.Duration
 	// Connections is how many connections there may be at once.
 	Connections int
-	// AnswerOctets is the longest answer that is read.
+	// AnswerOctets is the longest answer that is read, without those parts of it that are passed
+	// over.
 	AnswerOctets int
 	// AnswerHeaderOctets is the longest header section of an answer.
 	AnswerHeaderOctets int
@@ -49,6 +50,7 @@ func DefaultLimits() Limits {
 // Request is what Rspamd is told of a message beside the message itself.
 type Request struct {
 	IP       netip.Addr
+	Client   string // the name that its address proves; "": none is known
 	Hello    string // as the client said it
 	From     mail.ReversePath
 	To       []mail.Recipient
@@ -123,7 +125,7 @@ func (c *Client) Check(ctx context.Context, r Request, body io.Reader) (Answer, 
 	if resp.StatusCode != http.StatusOK {
 		return Answer{}, fmt.Errorf("rspamd: it answers with status %d", resp.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.o.Limits.AnswerOctets)+1))
+	text, err := io.ReadAll(io.LimitReader(skim(resp.Body), int64(c.o.Limits.AnswerOctets)+1))
 	if err != nil {
 		return Answer{}, fmt.Errorf("rspamd: reading the answer: %w", err)
 	}
@@ -153,6 +155,23 @@ func (c *Client) Ping(ctx context.Context) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
+// mostRecipients is how many octets of a question tell recipients. Rspamd reads a header section of 80 KiB
+// and gives no answer to a longer one, so that whoever names enough recipients would be past it.
+const mostRecipients = 48 << 10
+
+const recipientField = "Rcpt"
+
+// Told is of how many recipients the question tells, the first ones.
+func (r Request) Told() int {
+	octets := 0
+	for i, to := range r.To {
+		if octets += len(recipientField) + len(": \r\n") + to.Address.Octets(); octets > mostRecipients {
+			return i
+		}
+	}
+	return len(r.To)
+}
+
 // describe writes the header fields of the protocol.
 func (r Request) describe(h http.Header) {
 	set := func(name, value string) {
@@ -163,10 +182,11 @@ func (r Request) describe(h http.Header) {
 	if r.IP.IsValid() {
 		set("IP", r.IP.String())
 	}
+	set("Hostname", r.Client)
 	set("Helo", r.Hello)
 	set("From", r.From.String())
-	for _, to := range r.To {
-		h.Add("Rcpt", oneLine(to.Address.String()))
+	for _, to := range r.To[:r.Told()] {
+		h.Add(recipientField, oneLine(to.Address.String()))
 	}
 	if len(r.To) == 1 {
 		set("Deliver-To", r.To[0].Address.String())

@@ -33,7 +33,7 @@ func request(t *testing.T, text string) rspamd.Request {
 		t.Fatal(err)
 	}
 	return rspamd.Request{
-		IP: netip.MustParseAddr("192.0.2.7"), Hello: "evil\r\nPassword: x\x00", From: from,
+		IP: netip.MustParseAddr("192.0.2.7"), Client: "mx.far.test", Hello: "evil\r\nPassword: x\x00", From: from,
 		To: []mail.Recipient{{Address: to}, {Address: to}}, QueueID: id, Size: int64(len(text)),
 	}
 }
@@ -80,7 +80,7 @@ func TestQuestion(t *testing.T) {
 		if got := <-body; got != "Subject: hi\r\n\r\nhello" {
 			t.Errorf("body %q", got)
 		}
-		if r.URL.Path != "/checkv2" || r.Header.Get("IP") != "192.0.2.7" || r.Header.Get("From") != "<x@far.test>" || len(r.Header.Values("Rcpt")) != 2 ||
+		if r.URL.Path != "/checkv2" || r.Header.Get("IP") != "192.0.2.7" || r.Header.Get("Hostname") != "mx.far.test" || r.Header.Get("From") != "<x@far.test>" || len(r.Header.Values("Rcpt")) != 2 ||
 			r.Header.Get("Password") != "secret" || r.Header.Get("Helo") != "evil??Password: x?" || r.Header.Get("Queue-Id") == "" {
 			t.Errorf("asked %v %v", r.URL, r.Header)
 		}
@@ -103,7 +103,7 @@ func TestHostileServers(t *testing.T) {
 		"an error":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
 		"refuses":        "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
 		"redirects":      "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
-		"huge":           "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
+		"huge":           "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"messages\":{\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}}",
 		"huge header":    "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
 		"hangs":          "hang",
 		"trickles":       "hang HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"action\":\"" + strings.Repeat("x", 1000),

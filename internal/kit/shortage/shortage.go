@@ -5,6 +5,7 @@ package shortage
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 )
@@ -21,4 +22,10 @@ func Of(err error) bool {
 	// The resolver of the standard library tells of a lack of files in words alone.
 	var dns *net.DNSError
 	return errors.As(err, &dns) && strings.Contains(dns.Err, syscall.EMFILE.Error())
+}
+
+// OfFamily reports whether a failure to connect to an address says that this host does not speak its family:
+// there is no way there at all, or, as where IPv6 is switched off, no address of our own to begin at.
+func OfFamily(err error, to netip.Addr) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) || to.Is6() && errors.Is(err, syscall.EADDRNOTAVAIL)
 }

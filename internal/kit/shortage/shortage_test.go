@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -27,5 +28,22 @@ func TestOf(t *testing.T) {
 		if Of(e) {
 			t.Errorf("%v is a shortage", e)
 		}
+	}
+}
+
+// TestOfFamily: a host without IPv6 has no way there, no socket for it, or no address of its own.
+func TestOfFamily(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	for e, want := range map[syscall.Errno][2]bool{
+		syscall.ENETUNREACH: {true, true}, syscall.EAFNOSUPPORT: {true, true}, syscall.EADDRNOTAVAIL: {false, true},
+		syscall.ECONNREFUSED: {}, syscall.EHOSTUNREACH: {}, syscall.ETIMEDOUT: {}, syscall.EMFILE: {},
+	} {
+		err := fmt.Errorf("dial: %w", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", e)})
+		if got := [2]bool{OfFamily(err, v4), OfFamily(err, v6)}; got != want {
+			t.Errorf("%v: %v, want %v", e, got, want)
+		}
+	}
+	if OfFamily(nil, v6) {
+		t.Error("no error says something")
 	}
 }

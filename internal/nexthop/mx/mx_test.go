@@ -236,20 +236,22 @@ func TestTimeIsOverBeforeAllWasTried(t *testing.T) {
 
 // An address of a family that this host does not speak costs no try.
 func TestUnspokenFamilyCostsNoTry(t *testing.T) {
-	w := newWorld(t).zone("x.test MX 10 a.x.test", "a.x.test A 127.0.0.2", "x.test MX 20 b.x.test", "b.x.test A 127.0.0.3", "y.test A 127.0.0.2")
-	w.serve("127.0.0.3", nil)
-	o := w.options()
-	o.Limits.Tries = 1
-	dial := o.Dial
-	o.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		if to.Addr() == netip.MustParseAddr("127.0.0.2") {
-			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+	for foreign, fault := range map[string]syscall.Errno{"127.0.0.2": syscall.ENETUNREACH, "2a00:1::1": syscall.EADDRNOTAVAIL, "2a00:1::2": syscall.EAFNOSUPPORT} {
+		w := newWorld(t).zone("x.test MX 10 a.x.test", "a.x.test A "+foreign, "x.test MX 20 b.x.test", "b.x.test A 127.0.0.3", "y.test A "+foreign)
+		w.serve("127.0.0.3", nil)
+		o := w.options()
+		o.Limits.Tries = 1
+		dial := o.Dial
+		o.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			if to.Addr() == netip.MustParseAddr(foreign) {
+				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", fault)}
+			}
+			return dial(ctx, to)
 		}
-		return dial(ctx, to)
+		targets := w.targets(o)
+		w.want(w.deliver(targets, "ann@x.test"), "250 2.0.0 "+w.at("b.x.test", "127.0.0.3"))
+		w.want(w.deliver(targets, "ann@y.test"), "451 4.4.1 "+w.at("y.test", foreign))
 	}
-	targets := w.targets(o)
-	w.want(w.deliver(targets, "ann@x.test"), "250 2.0.0 "+w.at("b.x.test", "127.0.0.3"))
-	w.want(w.deliver(targets, "ann@y.test"), "451 4.4.1 "+w.at("y.test", "127.0.0.2"))
 }
 
 // A search ends in time, however slow everything is.

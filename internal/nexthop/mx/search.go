@@ -7,9 +7,9 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/pool"
@@ -207,7 +207,7 @@ func (s *search) first(ctx context.Context, ends []endpoint) *client.Client {
 			"destination", s.to.String(), "remote", where, "err", err)
 		// A family that this host does not speak costs nothing: it costs no try, and
 		// says less than what failed otherwise.
-		foreign := errors.Is(err, syscall.ENETUNREACH)
+		foreign := shortage.OfFamily(err, e.addr)
 		if !foreign {
 			s.tries++
 		}

@@ -97,7 +97,7 @@ func (i *Inspection) buildChecks(cfg config.Config, next *State) error {
 	if err != nil {
 		return err
 	}
-	o.Logger = i.o.Logger
+	o.Logger, o.Named = i.o.Logger, named(next.Keys.Resolver)
 	next.Checks = filter.NewChecks(o)
 	return nil
 }

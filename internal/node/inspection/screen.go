@@ -1,10 +1,14 @@
 package inspection
 
 import (
+	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/filter"
 	"sallyport/internal/screen/geo"
 	"sallyport/internal/screen/policy"
 )
@@ -27,4 +31,30 @@ func screenOf(cfg config.Config, r policy.Resolver, log *slog.Logger, now func()
 		return o, cfg.Fault("screen.list", err.Error(), "")
 	}
 	return o, nil
+}
+
+const (
+	// nameTime is how long each check of a message may wait for the name of its client.
+	nameTime = 2 * time.Second
+	// mostNames is how many names of a client are followed back, until one is known.
+	mostNames = 5
+)
+
+// named knows clients by the names that their addresses prove, for those who check content; nil: the DNS
+// cannot be asked.
+func named(r dnsx.Resolver) filter.Named {
+	if r == nil {
+		return nil
+	}
+	return func(ctx context.Context, client netip.Addr) string {
+		ctx, cancel := context.WithTimeout(dnsx.NewShare(client).Context(ctx), nameTime)
+		defer cancel()
+		all, _ := dnsx.ProvenNames(ctx, r, client, mostNames) // what is not known is as if it were not there
+		for _, name := range all {
+			if _, err := dnsx.ParseName(name); err == nil {
+				return name
+			}
+		}
+		return ""
+	}
 }

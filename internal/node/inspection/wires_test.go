@@ -2,6 +2,9 @@ package inspection
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -195,5 +198,30 @@ func TestTheScreenIsThatOfTheConfiguration(t *testing.T) {
 	hits := g.Screen().Hits()
 	if last := hits[len(hits)-1]; len(hits) != 3 || last.Hits != 2 || !last.Last.Equal(g.now) || !last.Since.Equal(g.now.Add(-time.Hour)) {
 		t.Errorf("counted: %+v", hits)
+	}
+}
+
+// Who checks content is told the name that a client's address proves; a name that does not lead back is none, and
+// whoever signs in by loopback has none.
+func TestChecksAreToldTheNameOfAClient(t *testing.T) {
+	g := open(t)
+	told := ""
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told = strings.Join(r.Header["Hostname"], ", ")
+		_, _ = io.WriteString(w, `{"action":"no action","score":1}`)
+	}))
+	defer web.Close()
+	g.dns.Names = map[string][]string{"192.0.2.7": {"liar.test", "mx.far.test"}, "192.0.2.8": {"liar.test"}, "127.0.0.1": {"localhost.test"}}
+	g.dns.Hosts = map[string][]netip.Addr{
+		"mx.far.test": {netip.MustParseAddr("192.0.2.7")}, "liar.test": {netip.MustParseAddr("198.51.100.1")}, "localhost.test": {netip.MustParseAddr("127.0.0.1")},
+	}
+	g.adopt("[rspamd]\nurl = \"" + web.URL + "\"\n")
+	h := header(t, "From: x@far.test", "Subject: x")
+	for client, want := range map[string]string{"192.0.2.7": "mx.far.test", "192.0.2.8": "", "192.0.2.9": "", "127.0.0.1": ""} {
+		told = "nothing"
+		m := intake.Message{Door: gate.DoorMX, Peer: netip.MustParseAddr(client), Envelope: mail.Envelope{From: mail.NullPath()}, Header: h, Stored: h}
+		if f, looked := g.look("rspamd", m, "Hello.\r\n"); !looked || f.Action != intake.Pass || told != want {
+			t.Errorf("%s: told %q, want %q; %+v", client, told, want, f)
+		}
 	}
 }

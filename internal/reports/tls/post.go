@@ -47,7 +47,8 @@ func (p Poster) Post(ctx context.Context, where string, gz []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/tlsrpt+gzip")
-	req.Header.Set("User-Agent", "")
+	// Some web servers refuse clients that do not say what they are.
+	req.Header.Set("User-Agent", "sallyport")
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

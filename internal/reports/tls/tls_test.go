@@ -308,7 +308,7 @@ func TestPosting(t *testing.T) {
 	}}
 	for where, want := range map[string]string{"https://example.com/r": "example.com:4443", "https://example.com:8443/r?x=1": "example.com:8443"} {
 		asked = nil
-		if err := p.Post(t.Context(), where, []byte("gz")); err != nil || got != (request{"POST", "application/tlsrpt+gzip", "", "gz"}) || len(asked) != 1 || asked[0] != want {
+		if err := p.Post(t.Context(), where, []byte("gz")); err != nil || got != (request{"POST", "application/tlsrpt+gzip", "sallyport", "gz"}) || len(asked) != 1 || asked[0] != want {
 			t.Errorf("%s: %v, asked for %q, got %+v", where, err, asked, got)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,24 +225,8 @@ func IsRole(a mail.Address) bool {
 // names returns the names of an address that lead back to it: what its owner claims and
 // the name's owner confirms. unsure: our own means did not suffice to know them.
 func (s *Screen) names(ctx context.Context, ip netip.Addr) (all []string, unsure bool) {
-	ip = ip.Unmap().WithZone("")
-	claimed, err := s.o.Resolver.Pointers(ctx, ip)
-	if err != nil {
-		return nil, ourFault(err)
-	}
-	family := dnsx.IPv6
-	if ip.Is4() {
-		family = dnsx.IPv4
-	}
-	for _, n := range claimed.Data[:min(len(claimed.Data), maxNames)] {
-		back, err := s.o.Resolver.OneFamily(ctx, n, family)
-		unsure = unsure || ourFault(err)
-		if err == nil && slices.Contains(back.Data, ip) {
-			all = append(all, n.String())
-		}
-	}
-	slices.Sort(all)
-	return all, unsure
+	all, err := dnsx.ProvenNames(ctx, s.o.Resolver, ip, maxNames)
+	return all, ourFault(err)
 }
 
 func ourFault(err error) bool {

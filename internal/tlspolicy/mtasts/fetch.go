@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
 )
 
@@ -127,7 +128,8 @@ func body(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the web server answers %d", resp.StatusCode)
 	}
-	if media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || media != "text/plain" {
+	// A parameter that is malformed says nothing about the type: it is told all the same.
+	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != "text/plain" {
 		return nil, errors.New("the web server does not serve it as text/plain")
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, MaxPolicyOctets+1))
@@ -140,15 +142,15 @@ func body(resp *http.Response) ([]byte, error) {
 	return text, nil
 }
 
-// dial connects to the first address that is admitted and answers.
+// dial connects to the first address that is admitted and answers, of both families in turn.
 func (f Fetcher) dial(ctx context.Context, host dnsx.Name, port uint16) (net.Conn, error) {
 	a, err := f.Resolver.Addresses(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	last := error(nil)
-	for i, ip := range a.Data {
-		if i == f.Addresses {
+	last, tries := error(nil), 0
+	for _, ip := range inTurn(a.Data) {
+		if tries == f.Addresses {
 			break
 		}
 		if why := f.Admit(ip); why != "" {
@@ -158,12 +160,37 @@ func (f Fetcher) dial(ctx context.Context, host dnsx.Name, port uint16) (net.Con
 		each, cancel := context.WithTimeout(ctx, dialTime)
 		nc, err := f.Dial(each, netip.AddrPortFrom(ip, port))
 		cancel()
-		if err == nil {
+		// A family that this host does not speak costs nothing: it is no try, and says less than
+		// what failed otherwise.
+		foreign := shortage.OfFamily(err, ip)
+		switch {
+		case err == nil:
 			return nc, nil
+		case !foreign || tries == 0:
+			last = err
 		}
-		last = err
+		if !foreign {
+			tries++
+		}
 	}
 	return nil, last
+}
+
+// inTurn orders addresses so that no family takes all tries: hosts of many addresses have many of each.
+func inTurn(addrs []netip.Addr) []netip.Addr {
+	var out, v4, v6 []netip.Addr
+	for _, ip := range addrs {
+		if ip.Is4() {
+			v4 = append(v4, ip)
+		} else {
+			v6 = append(v6, ip)
+		}
+	}
+	for i := range max(len(v4), len(v6)) {
+		out = append(out, v6[min(i, len(v6)):min(i+1, len(v6))]...)
+		out = append(out, v4[min(i, len(v4)):min(i+1, len(v4))]...)
+	}
+	return out
 }
 
 // dialTime bounds one try to connect.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,6 +102,11 @@ func TestFetching(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html")
 			return false
 		}, want: CauseFetch},
+		{name: "text with a malformed charset", leaf: rightLeaf, says: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", `text/plain; charset="utf-8`)
+			return false
+		}, want: "enforce"},
+		{name: "no type", leaf: rightLeaf, says: func(w http.ResponseWriter, _ *http.Request) bool { w.Header().Set("Content-Type", ";"); return false }, want: CauseFetch},
 		{name: "too long", leaf: rightLeaf, says: func(w http.ResponseWriter, _ *http.Request) bool {
 			io.WriteString(w, goodPolicy+strings.Repeat("x: y\n", 1<<20))
 			return true
@@ -128,6 +134,15 @@ func TestFetching(t *testing.T) {
 		{name: "second address", leaf: rightLeaf, spy: func(w *web, _ *Fetcher) {
 			w.dns.Hosts["mta-sts.x.test"] = []netip.Addr{netip.MustParseAddr("127.0.0.99"), netip.MustParseAddr("127.0.0.1")}
 		}, want: "enforce"},
+		{name: "many addresses of a family without a way", leaf: rightLeaf, spy: manyAddresses(syscall.ENETUNREACH), want: "enforce"},
+		{name: "many addresses of a family that is switched off", leaf: rightLeaf, spy: manyAddresses(syscall.EADDRNOTAVAIL), want: "enforce"},
+		{name: "many addresses of a family that fails", leaf: rightLeaf, spy: manyAddresses(syscall.ECONNREFUSED), want: "enforce"},
+		{name: "addresses that are not dialled before one that is", leaf: rightLeaf, spy: func(w *web, f *Fetcher) {
+			manyAddresses(syscall.ENETUNREACH)(w, f)
+			for _, ip := range w.dns.Hosts["mta-sts.x.test"][:4] {
+				w.refused[ip.String()] = "it is not public"
+			}
+		}, want: "enforce"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := serveWeb(t, c.leaf, says(c.says))
@@ -151,6 +166,26 @@ func TestFetching(t *testing.T) {
 				t.Errorf("%s (%v), want %s", got, err, c.want)
 			}
 		})
+	}
+}
+
+// manyAddresses has the policy host stand at four addresses of IPv6, as many web hosts do, none of which
+// can be reached, beside that of IPv4.
+func manyAddresses(fault error) func(*web, *Fetcher) {
+	return func(w *web, f *Fetcher) {
+		w.refused = map[string]string{}
+		var all []netip.Addr
+		for i := range 4 {
+			all = append(all, netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+1)))
+		}
+		w.dns.Hosts["mta-sts.x.test"] = append(all, netip.MustParseAddr("127.0.0.1"))
+		dial := f.Dial
+		f.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			if to.Addr().Is6() {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: fault}
+			}
+			return dial(ctx, to)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/auth/spf"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/doctor"
 )
@@ -179,16 +180,26 @@ func (l look) gatherOutbound(ctx context.Context, o Options) *doctor.OutboundFac
 		f.Error = err.Error()
 		return f
 	}
-	f.To = net.JoinHostPort(addrs.Data[0].String(), strconv.Itoa(int(o.Port)))
-	c, err := o.Dial(ctx, "tcp", f.To)
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	if err := c.Close(); err != nil {
-		f.Error = fmt.Sprint("closing: ", err)
+	for _, ip := range addrs.Data {
+		f.To = net.JoinHostPort(ip.String(), strconv.Itoa(int(o.Port)))
+		// A host without IPv6 delivers by IPv4, and that is what is asked.
+		if f.Error, err = l.reach(ctx, o, f.To); !shortage.OfFamily(err, ip) {
+			break
+		}
 	}
 	return f
+}
+
+// reach connects somewhere, and says in words what is wrong with that; "": nothing. err is why there is no connection.
+func (l look) reach(ctx context.Context, o Options, at string) (fault string, err error) {
+	c, err := o.Dial(ctx, "tcp", at)
+	if err != nil {
+		return err.Error(), err
+	}
+	if err := c.Close(); err != nil {
+		return fmt.Sprint("closing: ", err), nil
+	}
+	return "", nil
 }
 
 // printable keeps a terminal from obeying what others say.

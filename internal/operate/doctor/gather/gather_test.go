@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +138,38 @@ func TestWhatSPFSaysOfUs(t *testing.T) {
 		o.Hub = true
 		if got := Gather(t.Context(), o).Domains[0].Senders; len(got) > 0 {
 			t.Errorf("%s, where all leaves by a next hop: %+v", c.name, got)
+		}
+	}
+}
+
+// A host without IPv6 delivers by IPv4: that the one is not to be reached says nothing where the other is.
+func TestAWayOutByEitherFamily(t *testing.T) {
+	o := options(t)
+	o.Outbound = "example.net"
+	o.Resolver = resolver(t, "example.net. 60 MX 10 there.example.net.", "there.example.net. 60 A 9.9.9.9", "there.example.net. 60 AAAA 2620:fe::9", "iana.org. 60 A 1.1.1.1")
+	for _, c := range []struct{ six, four, to, fault string }{
+		{"network is unreachable", "", "9.9.9.9:25", ""},
+		{"cannot assign requested address", "", "9.9.9.9:25", ""},
+		{"network is unreachable", "connection refused", "9.9.9.9:25", "connection refused"},
+		{"connection refused", "", "[2620:fe::9]:25", "connection refused"},
+		{"", "connection refused", "[2620:fe::9]:25", ""},
+	} {
+		o.Dial = func(_ context.Context, _, at string) (net.Conn, error) {
+			word := c.four
+			if strings.HasPrefix(at, "[") {
+				word = c.six
+			}
+			for _, e := range []syscall.Errno{syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.ECONNREFUSED} {
+				if e.Error() == word {
+					return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", e)}
+				}
+			}
+			here, there := net.Pipe()
+			return here, there.Close()
+		}
+		f := Gather(t.Context(), o).Outbound
+		if f == nil || f.To != c.to || (f.Error == "") != (c.fault == "") || !strings.HasSuffix(f.Error, c.fault) {
+			t.Errorf("IPv6 %q, IPv4 %q: %+v", c.six, c.four, f)
 		}
 	}
 }
