@@ -25,7 +25,7 @@ func networkKeys() []entry[Network] {
 				`there that gives a sender of the account is taken for it on the submission door ` +
 				`(listen.submission, listen.submissions), with or without TLS. Networks may not overlap. An ` +
 				`address of this host, of a gateway, of a container network or of proxy.from never counts, ` +
-				`nor any that a balancer names. The network counts while public clients are seen to arrive ` +
+				`nor any that a balancer names or that stands for one of IPv4 behind a translator (NAT64, 6to4, Teredo). The network counts while public clients are seen to arrive ` +
 				`on port 25 as they are, and until strangers are seen behind one of its addresses; then the ` +
 				`account is frozen until a person thaws it. [networks.md](guides/networks.md) tells how.`},
 			parseTrusted, func(n *Network) *[]netip.Prefix { return &n.From }),
@@ -57,12 +57,13 @@ func parseTrusted(text string) (p netip.Prefix, message, hint string) {
 		least = trustedV4
 	}
 	switch {
-	case a.Is4In6():
-		return p, "this is a network of IPv4 written as one of IPv6", "write it as one of IPv4"
 	case p.Bits() < least:
 		return p, "this network is too large to hold devices of yours alone", fmt.Sprintf("name the networks of the devices, /%d at the widest", least)
 	case a.IsLoopback(), a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast():
 		return p, "addresses of this network never count, since they name no client", "programs of this host use the sendmail command (listen.sendmail)"
+	case trust.Translated(p):
+		return p, "addresses of this network stand for others that came through a translator, whoever they are",
+			"devices that know IPv4 alone need an address of IPv4 here to hand in their mail at"
 	}
 	return p, "", ""
 }

@@ -88,11 +88,20 @@ func dnsblKeys() []entry[dnsbl.List] {
 			func(l *dnsbl.List) *int { return &l.Weight }),
 		list(Key{Path: "dnsbl.NAME.answers", Type: TypeNetworks,
 			Doc: `Which answers are entries, where a list says different things by different addresses: ` +
-				`["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8 but 127.0.0.1, by which ` +
-				`lists refuse to answer. An error of a list (127.255.255.0/24), and anything outside ` +
+				`["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8 but 127.0.0.1 and ` +
+				`127.0.0.255, 127.0.1.255 and the like, by which lists refuse to answer. An error of a list (127.255.255.0/24), and anything outside ` +
 				`127.0.0.0/8, never counts.`},
-			parseNetwork, func(l *dnsbl.List) *[]netip.Prefix { return &l.Answers }),
+			parseAnswers, func(l *dnsbl.List) *[]netip.Prefix { return &l.Answers }),
 	}
+}
+
+// parseAnswers reads what a list may answer. What it never may would list nobody, without a word.
+func parseAnswers(text string) (p netip.Prefix, message, hint string) {
+	if p, message, hint = parseNetwork(text); message == "" && !dnsbl.Answers(p) {
+		return p, "no list answers this, so that nobody would be listed",
+			`answers lie in 127.0.0.0/8, and those in 127.255.255.0/24 are errors; write them as "127.0.0.2/31"`
+	}
+	return p, message, hint
 }
 
 func parseListed(text string) (s dnsbl.Subject, message, hint string) {

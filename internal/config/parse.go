@@ -131,6 +131,8 @@ func parseNetwork(text string) (p netip.Prefix, message, hint string) {
 	switch {
 	case err != nil:
 		return p, "this is no network", `write it as "10.0.0.0/8" or "fd00::/8"`
+	case p.Addr().Is4In6(): // clients are compared as what they are, so that it would fit nobody
+		return p, "this is a network of IPv4 written as one of IPv6", "write it as one of IPv4"
 	case p != p.Masked():
 		return p, "this network has bits behind its prefix", `write it as "` + p.Masked().String() + `"`
 	}

@@ -49,7 +49,7 @@ type Seen struct {
 // an inner network.
 func Public(a netip.Addr) bool {
 	a = a.Unmap()
-	for _, inner := range innerNetworks() {
+	for _, inner := range slices.Concat(innerNetworks(), translated()) {
 		if inner.Contains(a) {
 			return false
 		}
@@ -60,15 +60,12 @@ func Public(a netip.Addr) bool {
 // innerNetworks are those that are unicast, and of no public client, beside those that Go knows.
 func innerNetworks() []netip.Prefix {
 	return []netip.Prefix{
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10),            // RFC 6598: shared by the customers of a provider
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 0, 0}), 24),             // RFC 6890
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, 0}), 15),            // RFC 2544
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{240, 0, 0, 0}), 4),              // RFC 1112 §4
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x00, 0x64, 0xff, 0x9b}), 32), // RFC 6052, RFC 8215: IPv4 behind a translator
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x00, 0x00}), 32), // RFC 4380
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x02}), 16),             // RFC 3056
-		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0xc0}), 10),             // RFC 3879
-		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 88, 99, 0}), 24),           // RFC 7526
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10),  // RFC 6598: shared by the customers of a provider
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 0, 0}), 24),   // RFC 6890
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, 0}), 15),  // RFC 2544
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{240, 0, 0, 0}), 4),    // RFC 1112 §4
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0xc0}), 10),   // RFC 3879
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 88, 99, 0}), 24), // RFC 7526
 	}
 }
 

@@ -26,6 +26,8 @@ func (h Host) Bars(a netip.Addr) string {
 		return "it is no address that names a client"
 	case a.IsLoopback() || slices.Contains(h.Own, a):
 		return "it is an address of this host"
+	case slices.ContainsFunc(translated(), within):
+		return "it stands for somebody who came through a translator, and nothing proves who that is"
 	case slices.Contains(h.Gateways, a):
 		return "it is a gateway of this host, and whoever comes through looks like it"
 	case slices.ContainsFunc(h.Balancers, within):
@@ -34,6 +36,21 @@ func (h Host) Bars(a netip.Addr) string {
 		return "it lies in a network of containers, which others come through"
 	}
 	return ""
+}
+
+// Translated reports whether any address of p stands for another of IPv4 that a translator, a relay or a
+// tunnel carries: clients of IPv6, which are seen to arrive as they are, prove nothing of those.
+func Translated(p netip.Prefix) bool { return slices.ContainsFunc(translated(), p.Overlaps) }
+
+// translated are the networks of addresses that hold one of IPv4.
+func translated() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.IPv6Unspecified(), 96),                            // RFC 4291 §2.5.5.1: compatible with IPv4
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{8: 0xff, 9: 0xff}), 96),       // of stateless translators (SIIT)
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x00, 0x64, 0xff, 0x9b}), 32), // RFC 6052, RFC 8215: NAT64
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x00, 0x00}), 32), // RFC 4380: Teredo
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x02}), 16),             // RFC 3056: 6to4
+	}
 }
 
 // Equal reports whether both say the same.

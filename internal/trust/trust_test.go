@@ -105,18 +105,32 @@ func TestBars(t *testing.T) {
 	for _, a := range []string{
 		"10.20.0.2", "::ffff:10.20.0.2", "10.20.0.1", "fd20::1", "172.17.0.9", "10.20.0.9", "127.0.0.1",
 		"127.9.9.9", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "fe80::1%eth0",
+		"64:ff9b::a14:3", "64:ff9b::cb00:7105", "64:ff9b:1::a14:3", "2002:cb00:7105::1", "2001:0:cb00:7105::1", "::10.20.0.3", "::ffff:0:10.20.0.3",
 	} {
 		if host().Bars(ip(a)) == "" {
 			t.Errorf("%s may count", a)
 		}
 	}
-	for _, a := range []string{"10.20.0.3", "fd20::2", "10.20.0.12", "203.0.113.1"} {
+	for _, a := range []string{"10.20.0.3", "::ffff:10.20.0.3", "fd20::2", "10.20.0.12", "203.0.113.1", "2001:db8::1", "2001:100::1", "2003::1"} {
 		if why := host().Bars(ip(a)); why != "" {
 			t.Errorf("%s: %s", a, why)
 		}
 	}
 	if (trust.Host{}).Bars(ip("10.20.0.3")) == "" || host().Bars(netip.Addr{}) == "" {
 		t.Error("what is not known may count")
+	}
+}
+
+// A network that holds any address which stands for another is told.
+func TestTranslated(t *testing.T) {
+	for text, want := range map[string]bool{
+		"64:ff9b::/96": true, "64:ff9b::a14:0/120": true, "64:ff9b:1::/48": true, "2002:cb00:7105::/48": true, "2001:0:cb00::/48": true, "::/96": true, "::ffff:0:0:0/96": true,
+		"::ffff:0:a14:0/112": true, "::10.20.0.0/120": true, "::/48": true,
+		"fd20::/64": false, "2001:db8::/48": false, "10.20.0.0/24": false, "0.0.0.0/24": false, "64:ff9c::/48": false, "2003::/48": false,
+	} {
+		if got := trust.Translated(netip.MustParsePrefix(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
 	}
 }
 

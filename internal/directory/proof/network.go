@@ -152,7 +152,23 @@ func (n *networkProver) looksLikeOthers(a netip.Addr) bool {
 			return true
 		}
 	}
+	if a.Is6() && holdsIPv4(a.As16()) {
+		return true
+	}
 	return a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() || slices.Contains(n.w.Host.Own, a) || slices.Contains(n.w.Host.Gateways, a)
+}
+
+// holdsIPv4 says in words of its own whether an address of IPv6 stands for one of IPv4 that was translated: its
+// first octets are those of NAT64 (64:ff9b), 6to4 (2002) or Teredo (2001:0), or nothing stands before the last four
+// but 0, or ffff and 0.
+func holdsIPv4(o [16]byte) bool {
+	switch first := uint32(o[0])<<24 | uint32(o[1])<<16 | uint32(o[2])<<8 | uint32(o[3]); {
+	case first == 0x0064ff9b, first>>16 == 0x2002, first == 0x20010000:
+		return true
+	}
+	rest := o
+	clear(rest[12:])
+	return rest == [16]byte{} || rest == [16]byte{8: 0xff, 9: 0xff}
 }
 
 // others are addresses that others look like, and some of the Internet and of inner networks.
@@ -163,7 +179,7 @@ func (n *networkProver) others() []netip.Addr {
 	}
 	for _, text := range []string{
 		"0.0.0.0", "::", "127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "10.0.0.1", "172.16.0.1", "172.17.0.1", "192.168.0.1", "169.254.0.1", "100.64.0.1",
-		"8.8.8.8", "203.0.113.1", "198.51.100.1", "192.0.2.1", "224.0.0.1", "255.255.255.255", "fe80::1", "fd00::1", "2001:db8::1", "2606:4700::1111", "ff02::1", "64:ff9b::1",
+		"8.8.8.8", "203.0.113.1", "198.51.100.1", "192.0.2.1", "224.0.0.1", "255.255.255.255", "fe80::1", "fd00::1", "2001:db8::1", "2606:4700::1111", "ff02::1", "64:ff9b::1", "64:ff9b:1::1", "::ffff:0:10.0.0.1", "::10.0.0.1", "2002:a00:1::1", "2001:0:a00:1::1",
 	} {
 		if a, err := netip.ParseAddr(text); err == nil {
 			all = append(all, a)

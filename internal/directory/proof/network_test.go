@@ -82,6 +82,14 @@ func TestNetworks(t *testing.T) {
 				return trust.Judge(a, h, e, trust.DefaultLimits(), now)
 			}
 		}, "others come through"},
+		"a translator": {func(t *testing.T, w *proof.NetworkWorld) {
+			w.Networks[0].From = append(w.Networks[0].From, netip.MustParsePrefix("64:ff9b::/96"))
+			w.Judge, w.Of = believing(t, w.Networks)
+		}, "others come through"},
+		"a tunnel of one site": {func(t *testing.T, w *proof.NetworkWorld) {
+			w.Networks[0].From = append(w.Networks[0].From, netip.MustParsePrefix("2002:cb00:7105::/48"))
+			w.Judge, w.Of = believing(t, w.Networks)
+		}, "others come through"},
 		"containers": {func(_ *testing.T, w *proof.NetworkWorld) {
 			h := w.Host
 			h.Bridges = nil
@@ -99,6 +107,22 @@ func TestNetworks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// believing judges by the evidence alone.
+func believing(t *testing.T, networks []trust.Network) (func(netip.Addr, trust.Evidence, time.Time) string, func(netip.Addr) (trust.Network, bool)) {
+	t.Helper()
+	table, err := trust.NewTable(networks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bars := networkWorld(t).Host
+	return func(a netip.Addr, e trust.Evidence, now time.Time) string {
+		if a.Unmap().Is4() {
+			return trust.Judge(a, bars, e, trust.DefaultLimits(), now)
+		}
+		return e.Lacks(a, trust.DefaultLimits(), now)
+	}, table.Of
 }
 
 // Whoever signs in by a network that is not proven relays nothing, and the proof knows.

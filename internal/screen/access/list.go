@@ -67,6 +67,15 @@ func (l List) Asks(f Field) bool {
 	return slices.ContainsFunc(l.others, func(i int) bool { return l.rules[i].Field == f })
 }
 
+// ExemptsBefore reports whether any line about a field exempts that stands before another one; before the zero
+// Rule: any at all.
+func (l List) ExemptsBefore(f Field, r Rule) bool {
+	return slices.ContainsFunc(l.others, func(i int) bool {
+		o := l.rules[i]
+		return o.Field == f && o.Action == Exempt && (r.Line == 0 || o.Line < r.Line)
+	})
+}
+
 // Match returns the first line that fits.
 func (l List) Match(v Visitor) (Rule, bool) {
 	first := len(l.rules)

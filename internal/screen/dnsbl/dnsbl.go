@@ -98,7 +98,7 @@ func Ask(ctx context.Context, r Resolver, lists []List, v Visitor) []Answer {
 		if about == "" {
 			continue
 		}
-		all.Go(func() { answers[i] = l.ask(ctx, r, name, about) })
+		all.Go(func() { answers[i] = l.entry(ctx, r, name, about) })
 	}
 	all.Wait()
 	return slices.DeleteFunc(answers, func(a Answer) bool { return a.Zone == "" })
@@ -190,6 +190,27 @@ func reversed(ip netip.Addr) string {
 	return strings.Join(parts, ".")
 }
 
+// entry asks for one entry, and where there is one also for what no list may hold (RFC 5782 §5): lists that are
+// given up often list everybody.
+func (l List) entry(ctx context.Context, r Resolver, name dnsx.Name, about string) Answer {
+	a := l.ask(ctx, r, name, about)
+	if !a.Listed() {
+		return a
+	}
+	never, head := "invalid", "invalid"
+	if l.Of == Client {
+		never = "127.0.0.1"
+		if strings.Contains(about, ":") {
+			never = "::ffff:7f00:1"
+		}
+		head = reversed(netip.MustParseAddr(never))
+	}
+	if of, err := dnsx.NameOf(l.Zone).Below(head); err == nil && l.ask(ctx, r, of, never).Listed() {
+		a.Weight, a.Fault = 0, "it lists everybody: "+never+" stands in it, which no list may hold"
+	}
+	return a
+}
+
 // ask asks for one entry. RFC 5782 §2.1: an entry is an A record.
 func (l List) ask(ctx context.Context, r Resolver, name dnsx.Name, about string) Answer {
 	a := Answer{Zone: l.Zone.String(), About: about}
@@ -220,23 +241,41 @@ func (l List) ask(ctx context.Context, r Resolver, name dnsx.Name, about string)
 func loopback() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
 func refusals() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 255}), 24) }
 
-// blocked is the answer that lists never have for an entry: they refuse by it, and whoever
-// filters the DNS puts it in their place.
-func blocked() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
+// blocked reports whether a code is one that lists never have for an entry: by 127.0.0.1 they refuse (URIBL,
+// SURBL), and whoever filters the DNS puts it in their place; by one that ends in 255 they refuse (DNSWL: 127.0.0.255),
+// or say that the question was none (Spamhaus DBL and ZRD: 127.0.1.255, 127.0.2.255).
+func blocked(code netip.Addr) bool {
+	if !code.Is4() {
+		return false
+	}
+	octets := code.As4()
+	return code == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || octets[0] == 127 && octets[1] == 0 && octets[3] == 255
+}
+
+// Answers reports whether a list could ever answer something in p for an entry.
+func Answers(p netip.Prefix) bool {
+	return p.Overlaps(loopback()) && (p.Bits() < refusals().Bits() || !p.Overlaps(refusals()))
+}
 
 // fault says why a code is no answer about anybody.
 func (l List) fault(code netip.Addr) string {
 	switch {
 	case refusals().Contains(code):
 		return code.String() + " is an error of the list: it is asked too often, or by a name server that it does not serve"
-	case code == blocked() && len(l.Answers) == 0:
-		return code.String() + " is no entry: lists say so to a name server that they do not serve; who means it lists it in dnsbl." + l.Zone.String() + ".answers"
+	case blocked(code) && l.counts(code) && !l.names(code):
+		return code.String() + " is no entry: lists say so to a name server that they do not serve, or of a question that they do not answer; who means it lists it in dnsbl." + l.Zone.String() + ".answers"
 	case !loopback().Contains(code):
 		return code.String() + " is no answer of a list: somebody answers for names that do not exist"
 	}
 	return ""
 }
 
+// names reports whether the administrator named a code, and not all of a list's in one network.
+func (l List) names(code netip.Addr) bool {
+	return slices.ContainsFunc(l.Answers, func(p netip.Prefix) bool { return p.Contains(code) && p.Bits() > refusals().Bits() })
+}
+
+// counts reports whether a code is an entry.
 func (l List) counts(code netip.Addr) bool {
 	return len(l.Answers) == 0 || slices.ContainsFunc(l.Answers, func(p netip.Prefix) bool { return p.Contains(code) })
 }

@@ -52,10 +52,12 @@ func TestAsk(t *testing.T) {
 		"7.2.0.192.bl.test. 60 IN A 127.255.255.254", "8.2.0.192.bl.test. 60 IN A 198.51.100.1", "9.2.0.192.bl.test. 60 IN AAAA ::1",
 		"10.2.0.192.bl.test. 60 IN A 127.0.0.2", "10.2.0.192.bl.test. 60 IN A 127.255.255.252",
 		"b.e.e.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.test. 60 IN A 127.0.0.2",
-		"1.0.0.10.bl.test. 60 IN A 127.0.0.2", "1.0.0.127.bl.test. 60 IN A 127.0.0.2", "spam.test.rhs.test. 60 IN A 127.0.0.2", "evil.hello.test. 60 IN A 127.0.0.3",
+		"1.0.0.10.bl.test. 60 IN A 127.0.0.2", "spam.test.rhs.test. 60 IN A 127.0.0.2", "evil.hello.test. 60 IN A 127.0.0.3",
 		"13.2.0.192.bl.test. 60 IN A 127.0.0.1", "14.2.0.192.bl.test. 60 IN A 127.0.0.1", "14.2.0.192.bl.test. 60 IN A 127.0.0.4",
+		"15.2.0.192.bl.test. 60 IN A 127.0.0.255", "16.2.0.192.bl.test. 60 IN A 127.0.1.255", "17.2.0.192.bl.test. 60 IN A 127.0.2.255", "18.2.0.192.bl.test. 60 IN A 127.2.0.255",
 		"SERVFAIL 11.2.0.192.bl.test.", "SILENCE 12.2.0.192.bl.test.",
 	)
+	wide, full := list(t, "bl.test", Client, -5, "127.0.0.0/16"), list(t, "bl.test", Client, 4, "127.0.0.255/32", "127.0.0.1/32")
 	named := list(t, "bl.test", Client, -3, "127.0.0.1/32")
 	every, some := list(t, "bl.test", Client, 10), list(t, "bl.test", Client, 7, "127.0.0.4/31")
 	for _, c := range []struct {
@@ -71,6 +73,9 @@ func TestAsk(t *testing.T) {
 		{every, "2001:db8::feeb", 10, ""},
 		// K16: an entry by nobody's word but of a list that is said to have it.
 		{every, "192.0.2.13", 0, "is no entry"}, {every, "192.0.2.14", 0, "is no entry"}, {some, "192.0.2.13", 0, ""}, {some, "192.0.2.14", 7, ""}, {named, "192.0.2.13", -3, ""},
+		// Refusals of other lists: DNSWL, Spamhaus DBL and ZRD. A network as wide as all that a list says names none of them.
+		{every, "192.0.2.15", 0, "is no entry"}, {every, "192.0.2.16", 0, "is no entry"}, {every, "192.0.2.17", 0, "is no entry"}, {every, "192.0.2.18", 10, ""},
+		{wide, "192.0.2.15", 0, "is no entry"}, {wide, "192.0.2.13", 0, "is no entry"}, {wide, "192.0.2.5", -5, ""}, {some, "192.0.2.15", 0, ""}, {full, "192.0.2.15", 4, ""}, {full, "192.0.2.13", 4, ""},
 		{every, "192.0.2.11", 0, "could not be asked"}, {every, "192.0.2.12", 0, "could not be asked"},
 	} {
 		all := Ask(t.Context(), r, []List{c.list}, Visitor{Client: netip.MustParseAddr(c.client)})
@@ -94,6 +99,35 @@ func TestAsk(t *testing.T) {
 	}
 	if all := Ask(t.Context(), r, []List{{Zone: domain(t, "bl.test"), Weight: 5}}, Visitor{Client: netip.MustParseAddr("192.0.2.5")}); len(all) != 0 {
 		t.Errorf("a list of nothing is asked: %v", all)
+	}
+}
+
+// A list that holds what none may hold lists everybody, and so nobody; of either family, and of names. That it holds
+// something else there, which is no entry, or does not say, changes nothing.
+func TestAListOfEverybody(t *testing.T) {
+	r := resolver(t,
+		"5.2.0.192.all.test. 60 IN A 127.0.0.2", "1.0.0.127.all.test. 60 IN A 127.0.0.2",
+		reversed(netip.MustParseAddr("2001:db8::5"))+".all.test. 60 IN A 127.0.0.2", reversed(netip.MustParseAddr("::ffff:7f00:1"))+".all.test. 60 IN A 127.0.0.2",
+		"5.2.0.192.some.test. 60 IN A 127.0.0.2", "1.0.0.127.some.test. 60 IN A 127.0.0.9",
+		"5.2.0.192.mute.test. 60 IN A 127.0.0.2", "SERVFAIL 1.0.0.127.mute.test.", "a.test.names.test. 60 IN A 127.0.0.4", "b.test.names.test. 60 IN A 127.0.0.4", "invalid.names.test. 60 IN A 127.0.0.4",
+	)
+	for _, c := range []struct {
+		list   List
+		weight int
+	}{
+		{list(t, "all.test", Client, 10), 0}, {list(t, "all.test", Client, -10), 0}, {list(t, "some.test", Client, 10, "127.0.0.2/32"), 10},
+		{list(t, "mute.test", Client, 10), 10}, {list(t, "names.test", Sender, 10), 0}, {list(t, "names.test", Hello, 10), 0},
+	} {
+		for _, client := range []string{"192.0.2.5", "2001:db8::5"} {
+			v := Visitor{Client: netip.MustParseAddr(client), Sender: domain(t, "a.test"), Hello: domain(t, "b.test")}
+			all := Ask(t.Context(), r, []List{c.list}, v)
+			if client != "192.0.2.5" && c.weight != 0 {
+				continue // it is about IPv4
+			}
+			if len(all) != 1 || all[0].Weight != c.weight || (c.weight == 0) != strings.Contains(all[0].Fault, "it lists everybody") {
+				t.Errorf("%s of %s: %v", c.list.Zone, client, all)
+			}
+		}
 	}
 }
 
@@ -128,6 +162,18 @@ func TestTest(t *testing.T) {
 		yes, no := c.list.Test(t.Context(), r)
 		if yes.Listed() != c.listed || no.Listed() == c.unlisted {
 			t.Errorf("%s: %v; %v", c.list.Zone, yes, no)
+		}
+	}
+}
+
+// What no list ever answers is told apart from what it may.
+func TestAnswers(t *testing.T) {
+	for text, want := range map[string]bool{
+		"127.0.0.2/31": true, "127.0.0.0/8": true, "127.0.0.1/32": true, "127.255.0.0/16": true, "0.0.0.0/0": true,
+		"127.255.255.0/24": false, "127.255.255.254/32": false, "10.0.0.0/8": false, "128.0.0.0/8": false, "::/0": false, "::ffff:127.0.0.2/128": false,
+	} {
+		if got := Answers(netip.MustParsePrefix(text)); got != want {
+			t.Errorf("%s: %v", text, got)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,18 +146,20 @@ func (s *Screen) Look(ctx context.Context, v Visitor) Judgement {
 		defer cancel()
 		ctx = limited
 	}
-	j, unsure := Judgement{Verdict: Take, Rule: RuleNoFinding}, false
+	j, found := Judgement{Verdict: Take, Rule: RuleNoFinding}, names{}
 	v.Place = s.o.Atlas.Lookup(v.Client)
 	j.Place = v.Place
 	if s.o.List.Asks(access.Name) {
-		v.Names, unsure = s.names(ctx, v.Client)
-		j.Names = v.Names
+		found = s.names(ctx, v.Client)
+		v.Names, j.Names = found.proven, found.proven
 	}
 	line, hit := s.o.List.Match(v)
 	if hit {
 		j.Line = line
 	}
 	switch {
+	case hit && line.Action == access.Refuse && s.mayBeExempt(found, line):
+		return j.unasked()
 	case hit && line.Action == access.Refuse:
 		return j.no(Refuse, RuleList, mail.R(550, "5.7.1", because("refused by this server's list", line.Reason)))
 	case hit && line.Action == access.Defer:
@@ -166,10 +169,24 @@ func (s *Screen) Look(ctx context.Context, v Visitor) Judgement {
 		return j
 	case hit && line.Action == access.Slow:
 		j.Wait, j.Rule = s.o.Slow, RuleList
-	case !hit && unsure:
-		return j.no(Defer, RuleUnasked, mail.R(451, "4.7.1", "this server cannot look up your address now; try again later"))
+	case !hit && found.ours:
+		return j.unasked()
 	}
-	return s.score(ctx, v, j)
+	if j = s.score(ctx, v, j); j.Verdict == Refuse && s.mayBeExempt(found, line) {
+		return j.unasked()
+	}
+	return j
+}
+
+// mayBeExempt reports whether a line before another one exempts names, and it is not known now which the visitor
+// has: he is not refused for good then.
+func (s *Screen) mayBeExempt(found names, line access.Rule) bool {
+	return found.failed && s.o.List.ExemptsBefore(access.Name, line)
+}
+
+// unasked puts off whom nothing is known of now.
+func (j Judgement) unasked() Judgement {
+	return j.no(Defer, RuleUnasked, mail.R(451, "4.7.1", "this server cannot look up your address now; try again later"))
 }
 
 // score adds what lists of others say.
@@ -198,7 +215,7 @@ func (s *Screen) score(ctx context.Context, v Visitor, j Judgement) Judgement {
 	case j.Score >= s.o.RefuseAt:
 		return j.no(Refuse, RuleScore, mail.R(550, "5.7.1", strings.Join(listed, ", ")+"; write to the postmaster here if that is wrong"))
 	case ours:
-		return j.no(Defer, RuleUnasked, mail.R(451, "4.7.1", "this server cannot look up your address now; try again later"))
+		return j.unasked()
 	}
 	return j
 }
@@ -222,11 +239,25 @@ func IsRole(a mail.Address) bool {
 	return local == "postmaster" || local == "abuse"
 }
 
-// names returns the names of an address that lead back to it: what its owner claims and
-// the name's owner confirms. unsure: our own means did not suffice to know them.
-func (s *Screen) names(ctx context.Context, ip netip.Addr) (all []string, unsure bool) {
+// names are what is found of an address's.
+type names struct {
+	proven []string // its owner claims them, and the name's owner confirms
+	failed bool     // there may be more, that could not be asked for now
+	ours   bool     // for want of our own means
+}
+
+// names returns the names of an address that lead back to it.
+func (s *Screen) names(ctx context.Context, ip netip.Addr) names {
 	all, err := dnsx.ProvenNames(ctx, s.o.Resolver, ip, maxNames)
-	return all, ourFault(err)
+	return names{proven: all, failed: temporary(err), ours: ourFault(err)}
+}
+
+// temporary reports whether an error, or one of several, says nothing for good.
+func temporary(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(all.Unwrap(), temporary)
+	}
+	return err != nil && !dnsx.Permanent(err)
 }
 
 func ourFault(err error) bool {

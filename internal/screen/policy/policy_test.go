@@ -131,6 +131,43 @@ func TestOurOwnFaultPutsOff(t *testing.T) {
 	}
 }
 
+// Whom a line exempts by his name is not refused for good while his name cannot be asked for: neither by a line
+// behind it nor by the lists of others. Who has no name, or another, is; and a line before it decides as ever.
+func TestANameThatCannotBeAskedFor(t *testing.T) {
+	later := "exempt name *.partner.test\nrefuse network 192.0.2.0/24"
+	for _, c := range []struct {
+		text, client string
+		resolver     Resolver
+		want         Verdict
+		rule         string
+	}{
+		{later, "192.0.2.9", nil, Defer, RuleUnasked},       // the zone of its name answers nothing
+		{later, "192.0.2.1", lacking{}, Defer, RuleUnasked}, // we cannot ask
+		{later, "192.0.2.1", nil, Refuse, RuleList},         // it has no name
+		{later, "192.0.2.7", nil, Refuse, RuleList},         // it has another one
+		{later, "192.0.2.10", nil, Take, RuleExempt},
+		{later, "192.0.2.11", nil, Defer, RuleUnasked}, // the way back fails
+		{"refuse network 192.0.2.0/24\nexempt name *.partner.test", "192.0.2.9", nil, Refuse, RuleList},
+		{"refuse name *.partner.test\nrefuse network 192.0.2.0/24", "192.0.2.9", nil, Refuse, RuleList},
+		{"exempt name *.partner.test\ndefer network 192.0.2.0/24", "192.0.2.9", nil, Defer, RuleList},
+		{"exempt name *.partner.test", "192.0.2.12", nil, Defer, RuleUnasked},                           // listed by two
+		{"slow network 192.0.2.0/24\nexempt name *.partner.test", "192.0.2.12", nil, Refuse, RuleScore}, // behind the line that fits
+		{"refuse name *.partner.test", "192.0.2.12", nil, Refuse, RuleScore},
+	} {
+		o := options(t, c.text,
+			"10.2.0.192.in-addr.arpa. 60 IN PTR a.partner.test.", "a.partner.test. 60 IN A 192.0.2.10",
+			"11.2.0.192.in-addr.arpa. 60 IN PTR b.partner.test.", "SERVFAIL b.partner.test.",
+			"SERVFAIL 12.2.0.192.in-addr.arpa.", "12.2.0.192.six.test. 60 IN A 127.0.0.2", "12.2.0.192.five.test. 60 IN A 127.0.0.2",
+		)
+		if c.resolver != nil {
+			o.Resolver = c.resolver
+		}
+		if j := New(o, nil).Judge(t.Context(), visitor(t, c.client, "a@local.test")); j.Verdict != c.want || j.Rule != c.rule {
+			t.Errorf("%q, %s: %s by %s", c.text, c.client, j.Verdict, j.Rule)
+		}
+	}
+}
+
 // Hits are counted by line and list, go on over a reload, and looking counts none.
 func TestHits(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
