@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"sallyport/internal/mail"
 )
 
 // errBusy means that the server asked to come again later (421), or closed at
@@ -43,7 +45,7 @@ func (r *run) greet(implicit bool) error {
 	if reply.Code != 220 {
 		return fmt.Errorf("greeting: %s %s", outcome, reply)
 	}
-	if err := r.say("EHLO "+r.t.ehlo(), 250); err != nil {
+	if err := r.hello(); err != nil {
 		return err
 	}
 	if r.startsTLS() && !implicit {
@@ -55,6 +57,22 @@ func (r *run) greet(implicit bool) error {
 		return r.say("AUTH PLAIN "+r.vars["SASL"], 235)
 	}
 	return nil
+}
+
+// hello says EHLO, and HELO to a server that does not know it: what relayed in 1997 knew no extensions, and some
+// devices know none today. RFC 5321 §3.2
+func (r *run) hello() error {
+	r.w.write([]byte("EHLO " + r.t.ehlo() + "\r\n"))
+	reply, outcome := r.w.readReply()
+	switch {
+	case reply.Code == 250:
+		return nil
+	case reply.Code == 421 || reply.Code == 454:
+		return fmt.Errorf("%w: %s", errBusy, reply)
+	case reply.Class() != mail.ClassPermanent:
+		return fmt.Errorf("ehlo: wanted 250, got %s %s", outcome, reply)
+	}
+	return r.say("HELO "+r.t.ehlo(), 250)
 }
 
 func (r *run) startsTLS() bool {

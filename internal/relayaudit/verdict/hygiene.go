@@ -88,11 +88,10 @@ func believedProxy(said []Said) bool {
 // questions judges VRFY, EXPN and ETRN.
 func (j *judge) questions(d Door) {
 	said := d.Probes[ProbeVRFY]
-	codes := map[int]bool{}
-	for _, s := range said {
-		codes[s.Reply.Code] = true
-	}
-	if (codes[250] || codes[251]) && (codes[550] || codes[551] || codes[553]) {
+	// Postfix answers 252 for who is there, and 550 for nobody.
+	knows := slices.ContainsFunc(said, Said.Took)
+	denies := slices.ContainsFunc(said, func(s Said) bool { return s.Reply.Code == 550 || s.Reply.Code == 551 || s.Reply.Code == 553 })
+	if knows && denies {
 		j.find(d, "vrfy", Weakness, "", said...)
 	}
 	if said := d.Probes[ProbeEXPN]; slices.ContainsFunc(said, func(s Said) bool { return s.Reply.Code == 250 }) {

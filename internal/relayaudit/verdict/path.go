@@ -77,12 +77,20 @@ func isOwn(tail string, n Names, server netip.Addr) bool {
 	if !strings.Contains(tail, ".") {
 		return true
 	}
+	if within(tail, n.Away) { // also where the name above it may be one of the server's
+		return false
+	}
 	for _, d := range n.Own {
-		if tail == d.ASCII() || strings.HasSuffix(tail, "."+d.ASCII()) {
+		if within(tail, d) {
 			return true
 		}
 	}
 	return false
+}
+
+// within reports whether a name is a domain or below it.
+func within(name string, d mail.Domain) bool {
+	return !d.IsZero() && (name == d.ASCII() || strings.HasSuffix(name, "."+d.ASCII()))
 }
 
 func literal(tail string) (netip.Addr, bool) {

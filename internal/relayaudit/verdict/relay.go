@@ -90,8 +90,34 @@ func AboutNames(r mail.Reply) bool {
 	return false
 }
 
-// wantsSignIn is how a server says that it takes nothing of strangers.
-func wantsSignIn(r mail.Reply) bool { return r.Code == 530 || r.Code == 535 || r.Code == 538 }
+// aboutClient is the text of a refusal that is about who asks, or about that it asks for the first time: whoever has
+// another address, or comes again, may be told otherwise.
+var aboutClient = [...]string{
+	"greylist", "graylist", "grey-list", "gray-list", "grey list", "gray list", "blocked using", "cannot find your", "spamhaus", "blacklist",
+	"black list", "blocklist", "block list", "dnsbl", "denylist", "poor reputation", "bad reputation", "reverse dns", "rdns", "ptr record", "dynamic ip",
+}
+
+// AboutClient reports whether a refusal is about the client, so that it says nothing of relaying. RFC 7372 §3.3: X.7.25
+// is about the client's name.
+func AboutClient(r mail.Reply) bool {
+	text := strings.ToLower(r.Text)
+	if e := r.Enhanced; e.Subject == 7 && e.Detail == 25 {
+		return true
+	}
+	return slices.ContainsFunc(aboutClient[:], func(w string) bool { return strings.Contains(text, w) })
+}
+
+// aboutRelaying reports whether a refusal says itself that it is one of relaying, whatever it names beside, as Sendmail's
+// "Relaying denied. IP name lookup failed".
+func aboutRelaying(r mail.Reply) bool {
+	text := strings.ToLower(r.Text)
+	return slices.ContainsFunc([]string{"relay access denied", "relay denied", "relaying denied", "relay not permitted"}, func(w string) bool { return strings.Contains(text, w) })
+}
+
+// wantsSignIn is how a server says that it takes nothing of strangers. Some say so by 503, as if AUTH were only late.
+func wantsSignIn(r mail.Reply) bool {
+	return r.Code == 530 || r.Code == 535 || r.Code == 538 || r.Code == 503 && strings.Contains(strings.ToLower(r.Text), "auth")
+}
 
 // judgeForm says what a form showed, and the command that showed it.
 func judgeForm(f Form, d Door) (answer, Said) {
@@ -114,9 +140,9 @@ func judgeRecipient(s Said, d Door) answer {
 	path := pathOf(s.Line)
 	to := classify(path, d.Names, d.At.Addr().Unmap())
 	switch {
-	case to == own, s.Reply.Code == 0, s.Reply.Code == 503:
+	case to == own, s.Reply.Code == 0, s.Reply.Code == 503 && !wantsSignIn(s.Reply):
 		return untold
-	case !s.Took() && AboutNames(s.Reply):
+	case !s.Took() && !aboutRelaying(s.Reply) && (AboutNames(s.Reply) || AboutClient(s.Reply)):
 		return untold
 	case !s.Took():
 		return refused
@@ -157,10 +183,23 @@ func judgeDoor(d Door) (Relay, Tally) {
 		return Unreached, t
 	case t.Taken > 0:
 		return Open, t
-	case t.Refused == 0, d.putsEverybodyOff():
+	case !d.refusesPlainly(), d.putsEverybodyOff():
 		return CantTell, t
 	}
 	return Closed, t
+}
+
+// refusesPlainly reports whether the door refused a recipient of whom every reader knows that he is elsewhere, or takes
+// nothing of strangers: that it refuses odd forms says nothing of how it answers the plain ones.
+func (d Door) refusesPlainly() bool {
+	return slices.ContainsFunc(d.Forms, func(f Form) bool {
+		return asksElsewhere(f, d) && slices.ContainsFunc(f.Said, func(s Said) bool {
+			if s.Verb == "mail" {
+				return wantsSignIn(s.Reply)
+			}
+			return s.Verb == "rcpt" && judgeRecipient(s, d) == refused && classify(pathOf(s.Line), d.Names, d.At.Addr().Unmap()) == away
+		})
+	})
 }
 
 // putsEverybodyOff reports whether the door answers 4xx even for its own postmaster: then that

@@ -3,6 +3,7 @@ package verdict
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,23 +100,38 @@ func TestRelays(t *testing.T) {
 	percent := form("B", mailFrom("x@away.invalid", 250), rcpt("u%away.invalid@example.test", 250, "", "ok"))
 	off := doorOf(t, plain(451, "4.7.1", "greylisted"))
 	off.Probes[ProbePostmaster][1] = rcpt("postmaster@example.test", 451, "4.7.1", "greylisted")
+	odd := form("C", mailFrom("x@away.invalid", 250), rcpt("u%away.invalid@example.test", 501, "5.1.3", "bad address"))
+	sibling := doorOf(t, form("A", mailFrom("x@away.co.test", 250), rcpt("u@away.co.test", 550, "5.7.1", "no")))
+	sibling.Names.Own, sibling.Names.Away = append(sibling.Names.Own, domain(t, "co.test")), domain(t, "away.co.test")
+	open := sibling
+	open.Forms = []Form{form("A", mailFrom("x@away.co.test", 250), rcpt("u@away.co.test", 250, "2.1.5", "ok"))}
 	for name, c := range map[string]struct {
 		door Door
 		want Relay
 	}{
-		"refused":                     {doorOf(t, plain(550, "5.7.1", "no")), Closed},
-		"refused for now":             {doorOf(t, plain(454, "4.7.1", "Relay access denied")), Closed},
-		"refused without a code":      {doorOf(t, plain(550, "", "I cannot deliver mail for <u@away.invalid>")), Closed},
-		"taken":                       {doorOf(t, plain(550, "", "no"), plain(250, "", "ok")), Open},
-		"forward":                     {doorOf(t, plain(251, "", "will forward")), Open},
-		"all names, one form":         {everybody(doorOf(t, plain(550, "", "no"), percent)), Closed},
-		"names known, one form":       {doorOf(t, plain(550, "", "no"), percent), Open},
-		"only about the name":         {doorOf(t, plain(550, "5.1.2", "Host unknown"), plain(553, "5.1.8", "sender")), CantTell},
-		"everybody is put off":        {off, CantTell},
-		"the sender is refused":       {doorOf(t, form("A", mailFrom("x@away.invalid", 553), rcpt("u@away.invalid", 503, "", "MAIL first"))), CantTell},
-		"it wants people to sign in":  {doorOf(t, form("A", mailFrom("x@away.invalid", 530), rcpt("u@away.invalid", 503, "", "MAIL first"))), Closed},
-		"nothing was asked elsewhere": {doorOf(t, form("A", mailFrom("", 250), rcpt("u@example.test", 250, "", "ok"))), CantTell},
-		"not reached":                 {Door{Fault: "connection refused"}, Unreached},
+		"greylisted, but the postmaster": {doorOf(t, plain(450, "4.2.0", "<u@away.invalid>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/"), odd), CantTell},
+		"the client is on a list":        {doorOf(t, plain(554, "5.7.1", "Service unavailable; Client host [192.0.2.9] blocked using zen.spamhaus.org"), odd), CantTell},
+		"the client has no name":         {doorOf(t, plain(450, "4.7.25", "Client host rejected: cannot find your hostname, [192.0.2.9]"), odd), CantTell},
+		"nobody is let in without AUTH":  {doorOf(t, plain(554, "5.7.1", "<unknown[192.0.2.9]>: Client host rejected: Access denied")), Closed},
+		"relaying, and the name of it":   {doorOf(t, plain(550, "5.7.1", "<u@away.invalid>... Relaying denied. IP name lookup failed [192.0.2.9]: no reverse DNS")), Closed},
+		"only odd forms are refused":     {doorOf(t, plain(553, "5.1.8", "sender"), odd), CantTell},
+		"503 for AUTH at the recipient":  {doorOf(t, plain(503, "", "This mail server requires authentication when attempting to send to a non-local e-mail address.")), Closed},
+		"503 for AUTH at the sender":     {doorOf(t, form("A", Said{Verb: "mail", Line: "MAIL FROM:<x@away.invalid>", Outcome: "503", Reply: mail.R(503, "5.5.1", "You must authenticate first.")}, rcpt("u@away.invalid", 503, "5.5.1", "MAIL first"))), Closed},
+		"away beside the server's":       {sibling, Closed},
+		"away beside it, and open":       {open, Open},
+		"refused":                        {doorOf(t, plain(550, "5.7.1", "no")), Closed},
+		"refused for now":                {doorOf(t, plain(454, "4.7.1", "Relay access denied")), Closed},
+		"refused without a code":         {doorOf(t, plain(550, "", "I cannot deliver mail for <u@away.invalid>")), Closed},
+		"taken":                          {doorOf(t, plain(550, "", "no"), plain(250, "", "ok")), Open},
+		"forward":                        {doorOf(t, plain(251, "", "will forward")), Open},
+		"all names, one form":            {everybody(doorOf(t, plain(550, "", "no"), percent)), Closed},
+		"names known, one form":          {doorOf(t, plain(550, "", "no"), percent), Open},
+		"only about the name":            {doorOf(t, plain(550, "5.1.2", "Host unknown"), plain(553, "5.1.8", "sender")), CantTell},
+		"everybody is put off":           {off, CantTell},
+		"the sender is refused":          {doorOf(t, form("A", mailFrom("x@away.invalid", 553), rcpt("u@away.invalid", 503, "", "MAIL first"))), CantTell},
+		"it wants people to sign in":     {doorOf(t, form("A", mailFrom("x@away.invalid", 530), rcpt("u@away.invalid", 503, "", "MAIL first"))), Closed},
+		"nothing was asked elsewhere":    {doorOf(t, form("A", mailFrom("", 250), rcpt("u@example.test", 250, "", "ok"))), CantTell},
+		"not reached":                    {Door{Fault: "connection refused"}, Unreached},
 	} {
 		if got, _ := judgeDoor(c.door); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -176,6 +192,7 @@ func TestHygiene(t *testing.T) {
 		"external":      {"external", func(d *Door) { d.Probes[ProbeEXTERNAL] = []Said{said("auth", 235, "ok")} }},
 		"auth in clear": {"tls.strip", func(d *Door) { d.Probes[ProbeAUTH] = []Said{said("auth", 334, "")} }},
 		"vrfy":          {"vrfy", func(d *Door) { d.Probes[ProbeVRFY] = []Said{said("vrfy", 250, "a"), said("vrfy", 550, "b")} }},
+		"vrfy, Postfix": {"vrfy", func(d *Door) { d.Probes[ProbeVRFY] = []Said{said("vrfy", 252, "a"), said("vrfy", 550, "b")} }},
 		"expn":          {"expn", func(d *Door) { d.Probes[ProbeEXPN] = []Said{said("expn", 250, "a")} }},
 		"etrn":          {"etrn", func(d *Door) { d.Probes[ProbeETRN] = []Said{said("etrn", 250, "a")} }},
 		"bounces":       {"bounces", func(d *Door) { d.Nobodies["example.test"] = rcpt("nobody@example.test", 250, "", "ok") }},
@@ -205,6 +222,14 @@ func TestHygiene(t *testing.T) {
 		c.change(&d)
 		if got := strings.Join(checks(judged(t, d)), " "); !strings.Contains(" "+got+" ", " "+c.want+" ") {
 			t.Errorf("%s: %s", name, got)
+		}
+	}
+	// Who says 252 of everybody, or does not know VRFY, tells nothing.
+	for _, codes := range [][2]int{{252, 252}, {502, 502}, {252, 502}, {550, 550}} {
+		d := doorOf(t, closed)
+		d.Probes[ProbeVRFY] = []Said{said("vrfy", codes[0], "a"), said("vrfy", codes[1], "b")}
+		if got := checks(judged(t, d)); slices.Contains(got, "vrfy") {
+			t.Errorf("%v: %q", codes, got)
 		}
 	}
 	// A server that reads a PROXY header as a command refuses it in place of EHLO.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -109,6 +110,9 @@ func (v *visitor) await(mark string) (*verdict.Back, time.Duration) {
 	return &verdict.Back{From: mail.Shown(from), Subject: mail.Shown(subject), After: time.Since(began)}, time.Since(began)
 }
 
+// errNoMessage says that no message could be begun.
+var errNoMessage = errors.New("it took no message")
+
 // sequences are ends of data that are none: only CR LF . CR LF is one. RFC 5321 §4.1.1.4.
 var sequences = [...]string{
 	"\n.\n", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\n.\r", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
@@ -128,18 +132,53 @@ func (v *visitor) smuggle() {
 			continue
 		}
 		v.d.Smuggled = verdict.Smuggling{Asked: true, Mark: "audit" + strings.ToLower(rand.Text()[:16])}
-		for left := sequences[:]; len(left) > 0; {
-			n, err := v.sequence(to, left)
-			if err != nil && n == 0 {
-				n = 1 // it hung up at this one, which is as good as a refusal
-			}
-			left = left[n:]
-			if v.d.Smuggled.Ended != "" {
-				return
-			}
-		}
+		v.sequences(to)
 		return
 	}
+}
+
+// sequences says all of them, in as many messages as the server wants. Where it takes none, it is asked again after
+// a rest, and what was not said stays untold.
+func (v *visitor) sequences(to string) {
+	tries, rest := 1, v.o.Limits.Rest
+	for left := sequences[:]; len(left) > 0 && v.d.Smuggled.Ended == ""; {
+		n, err := v.sequence(to, left)
+		switch {
+		case errors.Is(err, errNoMessage) && tries < v.o.Limits.Busy:
+			v.wait(rest)
+			tries, rest = tries+1, 2*rest
+			continue
+		case errors.Is(err, errNoMessage):
+			v.d.Smuggled.Asked = false
+			v.d.Smuggled.Why = mail.Shown(fmt.Sprintf("%d of %d ends of data were said; then %v.", len(sequences)-len(left), len(sequences), err))
+			return
+		case err != nil && n == 0:
+			n = 1 // it hung up at this one, which is as good as a refusal
+		}
+		left = left[n:]
+	}
+}
+
+// begin leads a connection to the point where a message begins.
+func (v *visitor) begin(talk *talker, to string) error {
+	for _, step := range []struct {
+		say  func() (int, string, error)
+		want int
+	}{
+		{talk.reply, 220},
+		{func() (int, string, error) { return talk.hello(v.ehlo()) }, 250},
+		{func() (int, string, error) { return talk.say("MAIL FROM:<>\r\n") }, 250},
+		{func() (int, string, error) { return talk.say("RCPT TO:<" + to + ">\r\n") }, 250},
+		{func() (int, string, error) { return talk.say("DATA\r\n") }, 354},
+	} {
+		switch code, text, err := step.say(); {
+		case err != nil:
+			return err
+		case code != step.want:
+			return fmt.Errorf("%d %s", code, text)
+		}
+	}
+	return nil
 }
 
 // sequence says sequences within one message until the server answers or hangs up, and returns
@@ -149,7 +188,7 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 	defer cancel()
 	conn, err := v.dial(ctx)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", errNoMessage, err)
 	}
 	defer conn.Close()
 	end, _ := ctx.Deadline()
@@ -157,13 +196,8 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 	talk := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, readOctets)}
 	header := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: sallyport audit %s\r\n\r\nA server that ends this message here can be made to read another one in it.\r\n",
 		to, to, v.d.Smuggled.Mark)
-	for _, step := range []struct {
-		say  string
-		want int
-	}{{"", 220}, {"EHLO " + v.ehlo() + "\r\n", 250}, {"MAIL FROM:<>\r\n", 250}, {"RCPT TO:<" + to + ">\r\n", 250}, {"DATA\r\n", 354}} {
-		if code, text, err := talk.say(step.say); err != nil || code != step.want {
-			return 0, fmt.Errorf("%d %s: %w", code, text, err)
-		}
+	if err := v.begin(talk, to); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNoMessage, err)
 	}
 	if _, err := conn.Write([]byte(header)); err != nil {
 		return 0, err
@@ -173,14 +207,18 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 			return i, err
 		}
 		v.d.Smuggled.Tried = append(v.d.Smuggled.Tried, strconv.QuoteToASCII(s))
-		_ = conn.SetReadDeadline(time.Now().Add(v.o.Limits.Lull))
+		lull, at := v.o.Limits.Lull, strconv.QuoteToASCII(s)
+		if i == len(left)-1 { // a server that looks into messages before it answers is as late as that
+			lull, at = max(lull, v.o.Limits.LastLull), at+", or one of those before"
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(lull))
 		code, text, err := talk.reply()
 		switch {
 		case isTimeout(err): // it waits for more, as it should
 		case err != nil, code >= 400:
 			return i + 1, err
 		default:
-			v.d.Smuggled.Ended = strconv.QuoteToASCII(s)
+			v.d.Smuggled.Ended = at
 			v.d.Smuggled.Answer = verdict.Said{
 				Verb: "end", Sent: strconv.QuoteToASCII("before" + s), Outcome: strconv.Itoa(code),
 				Reply: mail.R(code, "", mail.Shown(text)),
@@ -203,6 +241,14 @@ func isTimeout(err error) bool {
 type talker struct {
 	conn net.Conn
 	br   *bufio.Reader
+}
+
+// hello says EHLO, and HELO to a server that does not know it.
+func (t *talker) hello(name string) (code int, text string, err error) {
+	if code, text, err = t.say("EHLO " + name + "\r\n"); err == nil && code >= 500 {
+		return t.say("HELO " + name + "\r\n")
+	}
+	return code, text, err
 }
 
 func (t *talker) say(line string) (int, string, error) {

@@ -20,6 +20,10 @@ type planted struct {
 	anyCert                          bool // relays for whoever shows a certificate
 	catchAll                         bool // takes every name at its own domain
 	greylists                        bool // puts everybody off
+	greylistsOthers                  bool // and everybody but the postmaster, at first
+	helo                             bool // knows no EHLO
+	signInFirst                      bool // answers MAIL by 503 until somebody signs in
+	noData                           bool // takes no message now
 	proxy, xclient, bdat, vrfy       bool
 	injects                          bool // obeys what came with STARTTLS
 	authInClear                      bool
@@ -28,6 +32,7 @@ type planted struct {
 	checksLate                       bool          // takes names that nobody has, and refuses at the end of the message
 	signsIn                          bool          // knows AUTH PLAIN inside TLS
 	slowName, slowSignIn             time.Duration // for the name that is there
+	slowEnd                          time.Duration // before the answer to the end of a message
 
 	cert tls.Certificate
 
@@ -114,12 +119,24 @@ func (s *talk) obey(line string) bool {
 	switch strings.ToUpper(verb) {
 	case "EHLO", "HELO":
 		s.reset()
+		if s.p.helo {
+			if strings.EqualFold(verb, "HELO") {
+				s.say("250 mx.example.test")
+			} else {
+				s.say("500 what?")
+			}
+			return true
+		}
 		if s.p.signsIn && s.tls {
 			s.say("250-mx.example.test\r\n250 AUTH PLAIN LOGIN")
 			return true
 		}
 		s.say("250-mx.example.test\r\n250-PIPELINING\r\n250 STARTTLS")
 	case "MAIL":
+		if s.p.signInFirst {
+			s.say("503 5.5.1 You must authenticate first.")
+			return true
+		}
 		s.from, s.mailed = path(rest), true
 		s.say("250 2.1.0 ok")
 	case "RCPT":
@@ -190,6 +207,9 @@ func (s *talk) rcpt(path string) {
 	case s.p.greylists:
 		s.say("451 4.7.1 come again later")
 		return
+	case s.p.greylistsOthers && !(here && local == "postmaster"):
+		s.say("450 4.2.0 <%s>: Recipient address rejected: Greylisted, see http://postgrey.example/", path)
+		return
 	case here && (known || s.p.catchAll || s.p.bounces || s.p.checksLate || s.p.percent && strings.Contains(local, "%")), !here && relays:
 		s.to = append(s.to, path)
 		s.say("250 2.1.5 ok")
@@ -223,6 +243,10 @@ func (s *talk) data() {
 		s.say("554 5.5.1 nobody to give it to")
 		return
 	}
+	if s.p.noData {
+		s.say("451 4.3.0 not now")
+		return
+	}
 	s.say("354 go ahead")
 	var text strings.Builder
 	for {
@@ -248,6 +272,7 @@ func (s *talk) data() {
 	s.p.messages = append(s.p.messages, strings.Join(s.to, " ")+"\n"+text.String())
 	s.p.mu.Unlock()
 	s.reset()
+	time.Sleep(s.p.slowEnd)
 	s.say("250 2.0.0 taken")
 }
 

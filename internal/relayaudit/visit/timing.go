@@ -199,7 +199,7 @@ func (v *visitor) within(fn func(*talker) error) error {
 			return fmt.Errorf("%w: %d %s (%w)", errOdd, code, text, err)
 		}
 	}
-	if code, text, err := t.say("EHLO " + v.ehlo() + "\r\n"); err != nil || code != 250 {
+	if code, text, err := t.hello(v.ehlo()); err != nil || code != 250 {
 		return fmt.Errorf("%w: %d %s (%w)", errOdd, code, text, err)
 	}
 	return fn(t)

@@ -23,22 +23,23 @@ import (
 
 // Limits bound what an audit does to a server, and how long it waits.
 type Limits struct {
-	Pace    time.Duration     // between two questions, and between two connections
-	Session int               // questions of one session: fewer than the wrong commands that servers bear
-	Busy    int               // tries of a question to which a server says: not now
-	Rest    time.Duration     // before the second try; twice as long before each further one
-	Lull    time.Duration     // how long an answer to an end of data that is none is awaited
-	Names   int               // domains that are tried as the server's own
-	Pairs   int               // times that RCPT is timed with a name that is there, and as often with one that nobody has
-	SignIns int               // the same with wrong passwords
-	Await   time.Duration     // how long what comes back to an address of the auditor's own is awaited
-	Probe   relayaudit.Limits // of each connection and reply
+	Pace     time.Duration     // between two questions, and between two connections
+	Session  int               // questions of one session: fewer than the wrong commands that servers bear
+	Busy     int               // tries of a question to which a server says: not now
+	Rest     time.Duration     // before the second try; twice as long before each further one
+	Lull     time.Duration     // how long an answer to an end of data that is none is awaited
+	LastLull time.Duration     // the same behind the last of them
+	Names    int               // domains that are tried as the server's own
+	Pairs    int               // times that RCPT is timed with a name that is there, and as often with one that nobody has
+	SignIns  int               // the same with wrong passwords
+	Await    time.Duration     // how long what comes back to an address of the auditor's own is awaited
+	Probe    relayaudit.Limits // of each connection and reply
 }
 
 // DefaultLimits suit servers anywhere.
 func DefaultLimits() Limits {
 	return Limits{
-		Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond,
+		Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, LastLull: 10 * time.Second,
 		Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultVisitLimits(),
 	}
 }
@@ -93,9 +94,9 @@ func Server(ctx context.Context, s Subject, o Options, now func() time.Time) ver
 		v := visitor{ctx: ctx, o: o, s: s, rows: rows, nobody: nobodyName()}
 		v.d = verdict.Door{
 			At: e.At, Kind: e.Kind,
-			Own:      e.At.Addr().IsLoopback() && (!o.Source.IsValid() || o.Source == netip.AddrFrom4([4]byte{127, 0, 0, 1})),
 			Nobodies: map[string]verdict.Said{}, Probes: map[string][]verdict.Said{},
 		}
+		v.d.Own = fromItself(e.At.Addr(), v.source())
 		v.mayDeliver = e.Kind == verdict.SMTP && !delivered
 		v.door()
 		delivered = delivered || v.mayDeliver && v.d.Fault == ""
@@ -103,6 +104,12 @@ func Server(ctx context.Context, s Subject, o Options, now func() time.Time) ver
 	}
 	seen.Took = now().Sub(seen.Began)
 	return seen
+}
+
+// fromItself reports whether a door is asked from an address that its server takes for its own host: what asks a
+// loopback address without naming another source has that one, or 127.0.0.1.
+func fromItself(at, source netip.Addr) bool {
+	return at.IsLoopback() && (!source.IsValid() || source == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || source == netip.IPv6Loopback())
 }
 
 // visitor asks one door.

@@ -21,7 +21,7 @@ func quick(t *testing.T) Options {
 		t.Fatal(err)
 	}
 	o := Options{Limits: DefaultLimits(), Shown: []tls.Certificate{nobody}}
-	o.Limits.Pace, o.Limits.Rest, o.Limits.Lull = 0, 10*time.Millisecond, 200*time.Millisecond
+	o.Limits.Pace, o.Limits.Rest, o.Limits.Lull, o.Limits.LastLull = 0, 10*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond
 	return o
 }
 
@@ -56,20 +56,25 @@ func TestPlanted(t *testing.T) {
 		relay  verdict.Relay
 		checks []string
 	}{
-		"closed":        {&planted{}, verdict.Closed, nil},
-		"open":          {&planted{open: true}, verdict.Open, []string{"relay.open"}},
-		"own sender":    {&planted{ownSender: true}, verdict.Open, []string{"relay.own-sender"}},
-		"percent":       {&planted{percent: true}, verdict.Open, []string{"relay.form"}},
-		"second":        {&planted{second: true}, verdict.Open, []string{"relay.second"}},
-		"certificate":   {&planted{anyCert: true}, verdict.Open, []string{"relay.certificate"}},
-		"catch-all":     {&planted{catchAll: true}, verdict.Closed, []string{"bounces", "relay.local"}},
-		"greylisting":   {&planted{greylists: true}, verdict.CantTell, []string{"relay.untold"}},
-		"PROXY":         {&planted{proxy: true}, verdict.Closed, []string{"proxy"}},
-		"XCLIENT":       {&planted{xclient: true}, verdict.Closed, []string{"xclient"}},
-		"BDAT":          {&planted{bdat: true}, verdict.Closed, []string{"bdat"}},
-		"VRFY":          {&planted{vrfy: true}, verdict.Closed, []string{"vrfy"}},
-		"injection":     {&planted{injects: true}, verdict.Closed, []string{"starttls.injection"}},
-		"AUTH in clear": {&planted{authInClear: true}, verdict.Closed, []string{"tls.strip"}},
+		"closed":         {&planted{}, verdict.Closed, nil},
+		"open":           {&planted{open: true}, verdict.Open, []string{"relay.open"}},
+		"own sender":     {&planted{ownSender: true}, verdict.Open, []string{"relay.own-sender"}},
+		"percent":        {&planted{percent: true}, verdict.Open, []string{"relay.form"}},
+		"second":         {&planted{second: true}, verdict.Open, []string{"relay.second"}},
+		"certificate":    {&planted{anyCert: true}, verdict.Open, []string{"relay.certificate"}},
+		"catch-all":      {&planted{catchAll: true}, verdict.Closed, []string{"bounces", "relay.local"}},
+		"greylisting":    {&planted{greylists: true}, verdict.CantTell, []string{"relay.untold"}},
+		"a greylist":     {&planted{greylistsOthers: true}, verdict.CantTell, []string{"relay.untold"}},
+		"it is no proof": {&planted{greylistsOthers: true, open: true}, verdict.CantTell, []string{"relay.untold"}},
+		"HELO":           {&planted{helo: true}, verdict.Closed, []string{"tls.none"}},
+		"open at HELO":   {&planted{helo: true, open: true}, verdict.Open, []string{"relay.open", "tls.none"}},
+		"503":            {&planted{signInFirst: true}, verdict.Closed, nil},
+		"PROXY":          {&planted{proxy: true}, verdict.Closed, []string{"proxy"}},
+		"XCLIENT":        {&planted{xclient: true}, verdict.Closed, []string{"xclient"}},
+		"BDAT":           {&planted{bdat: true}, verdict.Closed, []string{"bdat"}},
+		"VRFY":           {&planted{vrfy: true}, verdict.Closed, []string{"vrfy"}},
+		"injection":      {&planted{injects: true}, verdict.Closed, []string{"starttls.injection"}},
+		"AUTH in clear":  {&planted{authInClear: true}, verdict.Closed, []string{"tls.strip"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +95,51 @@ func TestPlanted(t *testing.T) {
 				t.Error("it answers no more")
 			}
 		})
+	}
+}
+
+// A source of one family is none of the other's: who is asked at [::1] sees [::1] all the same.
+func TestWhoIsAskedFromItself(t *testing.T) {
+	for _, c := range []struct {
+		at, source string
+		want       bool
+	}{
+		{"127.0.0.1", "", true}, {"127.0.0.1", "127.0.0.1", true}, {"127.0.0.1", "127.0.0.2", false}, {"127.0.0.1", "::ffff:127.0.0.2", false},
+		{"::1", "", true}, {"::1", "127.0.0.2", true}, {"::1", "::1", true}, {"::1", "2001:db8::1", false}, {"127.0.0.1", "2001:db8::1", true},
+		{"192.0.2.1", "", false}, {"192.0.2.1", "127.0.0.1", false},
+	} {
+		v := visitor{d: verdict.Door{At: netip.AddrPortFrom(netip.MustParseAddr(c.at), 25)}}
+		if c.source != "" {
+			v.o.Source = netip.MustParseAddr(c.source)
+		}
+		if got := fromItself(v.d.At.Addr(), v.source()); got != c.want {
+			t.Errorf("%s from %q: %v", c.at, c.source, got)
+		}
+	}
+}
+
+// Where no message could be begun, nothing was tried: that is no proof.
+func TestSmugglingThatWasNotTried(t *testing.T) {
+	t.Parallel()
+	o := quick(t)
+	o.Deliver = []string{"me@example.test"}
+	r := audited(t, (&planted{noData: true}).start(t), o)
+	if s := r.Server.Doors[0].Smuggled; s.Asked || !strings.Contains(s.Why, "0 of 10 ends of data were said") || !strings.Contains(s.Why, "not now") {
+		t.Errorf("%+v", s)
+	}
+	if !slices.Contains(found(r), "smuggling.untold") {
+		t.Errorf("it is told as %q", found(r))
+	}
+}
+
+// A server that takes its time before it answers an end of data that is none is found all the same.
+func TestSmugglingThatIsAnsweredLate(t *testing.T) {
+	t.Parallel()
+	o := quick(t)
+	o.Deliver, o.Limits.Lull, o.Limits.LastLull = []string{"me@example.test"}, 20*time.Millisecond, time.Minute
+	r := audited(t, (&planted{smuggled: true, slowEnd: time.Second}).start(t), o)
+	if s := r.Server.Doors[0].Smuggled; !s.Asked || s.Ended == "" {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -130,6 +180,7 @@ func TestDeliver(t *testing.T) {
 		"refused":             {&planted{}, "me@elsewhere.test", nil, "", ""},
 		"smuggled":            {&planted{smuggled: true}, "me@example.test", []string{"me@example.test"}, "smuggling", ""},
 		"not smuggled":        {&planted{}, "me@example.test", nil, "", "smuggling.untold"},
+		"smuggled, HELO":      {&planted{smuggled: true, helo: true}, "me@example.test", []string{"me@example.test"}, "smuggling", ""},
 		"nobody of that name": {&planted{}, "you@example.test", nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
