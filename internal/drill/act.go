@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type act struct {
 	alice  stage.Account
 	bob    stage.Account
 	carol  stage.Account
+	known  []string // addresses that the server behind us has
 	seen   verdict.Seen
 	looked bool // everything in seen was read already
 
@@ -95,6 +97,12 @@ func (a *act) open(ctx context.Context, clock *stage.Clock) (err error) {
 		a.seen.Ours = append(a.seen.Ours, d.Name.ASCII())
 	}
 	a.cast()
+	if a.known == nil {
+		a.known = []string{"postmaster@" + a.domain}
+		for _, s := range a.standIns() {
+			a.known = append(a.known, s.Address)
+		}
+	}
 	b := &a.seen.Bounds
 	b.MessageOctets = cfg.Limits.MessageSize + headerAdded
 	b.Leak = cfg.Hijack.Bounds.Burst
@@ -145,10 +153,7 @@ func (a *act) standIns() []stage.Account {
 	return all
 }
 
-func (a *act) unknownBehind(to string) bool {
-	return !slices.ContainsFunc([]string{a.alice.Address, a.bob.Address, a.carol.Address, "postmaster@" + a.domain},
-		func(known string) bool { return known == to })
-}
+func (a *act) unknownBehind(to string) bool { return !slices.Contains(a.known, to) }
 
 // end stops everything and removes the folder.
 func (a *act) end() error {
@@ -183,12 +188,21 @@ func (a *act) look(ctx context.Context) error {
 			if i == 0 {
 				a.seen.Left = append(a.seen.Left, l)
 			} else {
-				l.Boxed = true
+				l.Boxed, l.Junk = true, marked(m.Head)
 				a.seen.Boxes = append(a.seen.Boxes, l)
 			}
 		}
 	}
 	return a.stage.Look(ctx, &a.seen)
+}
+
+// junkField is by which a server behind us learns what to keep apart, as a mailbox of ours does by its folder.
+const junkField = "\r\nX-Sallyport-Junk: "
+
+// marked reports whether a message is marked as junk in its header.
+func marked(head []byte) bool {
+	header, _, _ := bytes.Cut(head, []byte("\r\n\r\n"))
+	return bytes.Contains(append([]byte("\r\n"), header...), []byte(junkField))
 }
 
 // settleTime is how long the server may take to become quiet.

@@ -53,9 +53,22 @@ func (a *act) at(d door) string {
 	return all[0]
 }
 
+// served is the door that is there for those who use d: people sign in at either of theirs.
+func (a *act) served(d door) door {
+	other := map[door]door{doorSubmission: doorSubmissions, doorSubmissions: doorSubmission}[d]
+	if a.at(d) == "" && a.at(other) != "" {
+		return other
+	}
+	return d
+}
+
+// people reports whether there is a door at which people sign in.
+func (a *act) people() bool { return a.at(a.served(doorSubmissions)) != "" }
+
 // call connects from a network, and says EHLO, under TLS where people sign in. The zero peer
-// is this host itself.
+// is this host itself. Where one of the two doors of our people is not there, the other one is called.
 func (a *act) call(ctx context.Context, d door, peer netip.Addr) (*client, error) {
+	d = a.served(d)
 	c, err := a.connect(ctx, d, peer)
 	if err != nil {
 		return nil, err

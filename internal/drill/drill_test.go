@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sallyport/internal/config"
+	"sallyport/internal/directory"
 	"sallyport/internal/drill/stage"
 	"sallyport/internal/drill/verdict"
 	"sallyport/internal/kit/pki"
@@ -103,6 +105,104 @@ func TestTheQuickstartKeepsAllPromises(t *testing.T) {
 	for _, v := range r.Verdicts {
 		if v.State != verdict.Kept && len(o.Scenarios) == 0 || v.State == verdict.Broken {
 			t.Errorf("%s: %s", v.Promise, v.State)
+		}
+	}
+}
+
+// Who signs in at one door alone, of the two that there are, or by a mechanism that the stand-ins don't know, has everything
+// played all the same.
+func TestOneDoorForPeopleIsEnough(t *testing.T) {
+	for name, at := range map[string]struct {
+		scenario string
+		without  func(*config.Config)
+	}{
+		"submission":  {"networks", func(c *config.Config) { c.Listen.Submissions = nil }},
+		"submissions": {"password", func(c *config.Config) { c.Listen.Submission, c.Auth.Mechanisms = nil, []string{"SCRAM-SHA-256"} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := quickstart(t.TempDir(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Small, o.Scenarios = true, []string{at.scenario}
+			at.without(&o.Config)
+			r, err := Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range r.Played {
+				tried := 0
+				for _, m := range p.Measures {
+					tried = max(tried, m.Tried)
+				}
+				if p.Fault != "" || p.Lacking || tried == 0 {
+					t.Errorf("%s: %s, tried %d", p.Name, p.Fault, tried)
+				}
+			}
+			for _, v := range r.Verdicts {
+				if v.State == verdict.Broken || v.Promise == verdict.NoHijack && v.State != verdict.Kept {
+					t.Errorf("%s: %s", v.Promise, v.State)
+				}
+			}
+		})
+	}
+}
+
+// A server that the world does not write to has nothing broken by what it lacks.
+func TestWithoutADoorForTheWorld(t *testing.T) {
+	o, err := quickstart(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Small, o.Scenarios = true, []string{"bounces", "bombs", "slow", "gateway"}
+	o.Config.Listen.MX = nil
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Broken() {
+		t.Errorf("%+v", r)
+	}
+	for _, p := range r.Played {
+		if p.Lacking != (p.Name != "gateway") {
+			t.Errorf("%s: %s", p.Name, p.Fault)
+		}
+	}
+}
+
+// Where all domains are of a server behind, and a file lists who is there, honest people are served all the same.
+func TestAListOfAServerBehind(t *testing.T) {
+	o, err := quickstart(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "people")
+	if err := os.WriteFile(file, []byte("anna@local.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := config.NewDomain(o.Config.Domains[0].Name, "smtp://192.0.2.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Recipients, d.RecipientsFile = directory.RecipientsList, file
+	if d.Postmaster, err = mail.ParseAddress("anna@local.test", mail.ASCII); err != nil {
+		t.Fatal(err)
+	}
+	o.Config.Domains = []config.Domain{d}
+	o.Small, o.Scenarios = true, []string{"bounces"}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Played {
+		if p.Fault != "" {
+			t.Errorf("%s: %s", p.Name, p.Fault)
+		}
+	}
+	for _, m := range r.Played[0].Measures {
+		if strings.HasPrefix(m.What, "honest messages") && (m.Tried == 0 || !m.Holds()) {
+			t.Errorf("%s: %v of %d: %q", m.What, m.Found, m.Tried, m.Examples)
 		}
 	}
 }

@@ -22,6 +22,9 @@ const (
 
 // bounces has mail come for people who do not exist, and bounces of mail that nobody sent.
 func (a *act) bounces(ctx context.Context) error {
+	if a.at(doorMX) == "" {
+		return errNoDoor
+	}
 	a.seen.Flooded = true
 	wrong, forged := a.times(wrongAddresses)/perCall, a.times(forgedBounces)
 	a.besieged(wrong*perCall+forged, func() {
@@ -83,6 +86,9 @@ const (
 
 // bombs are bounces with attachments beyond any bound.
 func (a *act) bombs(ctx context.Context) error {
+	if a.at(doorMX) == "" {
+		return errNoDoor
+	}
 	a.seen.Bombed = true
 	a.besieged(a.times(bombers)+a.times(announcers), func() {
 		var all sync.WaitGroup
@@ -166,7 +172,7 @@ func (a *act) honestOne(ctx context.Context, i int) string {
 		id: fmt.Sprintf("honest%d", i), actor: verdict.Owner,
 		from: fmt.Sprintf("friend%d@%s", i, remoteDomain), to: []string{a.alice.Address},
 	}
-	if i%2 == 0 || a.at(doorSubmissions) == "" {
+	if i%2 == 0 || !a.people() {
 		c, err := a.call(ctx, doorMX, a.peer())
 		if err != nil {
 			return err.Error()

@@ -99,7 +99,7 @@ func (a *act) loadUntilKilled(ctx context.Context, cmd *exec.Cmd) {
 	defer timer.Stop()
 	each(killSenders, killSenders, func(i int) {
 		d := doorMX
-		if i%3 == 0 && a.at(doorSubmissions) != "" {
+		if i%3 == 0 && a.people() {
 			d = doorSubmissions
 		}
 		c, err := a.call(ctx, d, a.peer())
@@ -149,7 +149,7 @@ func (a *act) trace(ctx context.Context) error {
 	}
 	for i := range a.times(written) {
 		k := kinds[i%len(kinds)]
-		if a.at(k.d) == "" {
+		if a.at(a.served(k.d)) == "" {
 			continue
 		}
 		c, err := a.call(ctx, k.d, a.peer())

@@ -46,7 +46,7 @@ func (a *act) blast(ctx context.Context, turn string) error {
 	var failed atomic.Pointer[error]
 	each(thieves, thieves, func(i int) {
 		d := doorSubmissions
-		if i%2 == 1 || a.at(d) == "" {
+		if i%2 == 1 {
 			d = doorSubmission
 		}
 		c, err := a.call(ctx, d, a.peer())

@@ -37,6 +37,9 @@ type crowd struct {
 // slow holds connections open by the thousand, three of four in the middle of a message, while honest
 // people write; then it lets time pass until the server has hung up on all of them.
 func (a *act) slow(ctx context.Context) error {
+	if a.at(doorMX) == "" {
+		return errNoDoor
+	}
 	n := a.times(slowCount)
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {

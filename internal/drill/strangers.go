@@ -35,7 +35,7 @@ func (a *act) stranger(ctx context.Context) error {
 // advertise is one connection of the stranger.
 func (a *act) advertise(ctx context.Context, i int) error {
 	d := doorMX
-	if i%50 == 49 && a.at(doorSubmission) != "" {
+	if i%50 == 49 && a.people() {
 		d = doorSubmission // without signing in
 	}
 	c, err := a.call(ctx, d, a.peer())

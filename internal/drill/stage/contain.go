@@ -37,7 +37,8 @@ func Contained(cfg config.Config, dir string, sinks Sinks) (config.Config, error
 	c.Aliases, c.Callout, c.Forward, c.Budget, c.Hijack, c.Submission = cfg.Aliases, cfg.Callout, cfg.Forward, cfg.Budget, cfg.Hijack, cfg.Submission
 	c.Limits, c.Retry, c.Auth, c.Bounces, c.ReturnPath, c.DKIM = cfg.Limits, cfg.Retry, cfg.Auth, cfg.Bounces, cfg.ReturnPath, cfg.DKIM
 	c.Authentication, c.Inflow, c.Mailbox = cfg.Authentication, cfg.Inflow, cfg.Mailbox
-	c.Limits.GreetDelay = 0 // it is waited for by the clock, which goes ahead
+	c.Auth.Mechanisms = base.Auth.Mechanisms // the stand-ins have passwords, and no provider
+	c.Limits.GreetDelay = 0                  // it is waited for by the clock, which goes ahead
 	c.Trace.Keep, c.Trace.KeepStrangers = cfg.Trace.Keep, cfg.Trace.KeepStrangers
 	c.Proxy.From = []netip.Prefix{netip.MustParsePrefix(Balancer + "/32")}
 	c.Domains = nil
@@ -89,8 +90,8 @@ func domain(d config.Domain, sinks Sinks) (config.Domain, error) {
 	}
 	c.TLS, c.Connections, c.Messages, c.CutThrough = mail.TLSNone, d.Connections, d.Messages, d.CutThrough
 	switch d.Recipients {
-	case directory.RecipientsList, directory.RecipientsAccounts:
-		c.Recipients, c.RecipientsFile = d.Recipients, d.RecipientsFile
+	case directory.RecipientsList, directory.RecipientsAccounts: // no list of somebody's has the stand-ins
+		c.Recipients = directory.RecipientsAccounts
 	}
 	return c, nil
 }

@@ -30,7 +30,7 @@ var fates = map[string]fate{
 	"Domains": own, "Aliases": taken, "Routes": own, "LDAP": leftOut, "Callout": taken, "MX": leftOut, "MX.Delivery": own,
 	"Forward": taken, "Budget": taken, "Hijack": taken, "Webhook": leftOut, "OIDC": leftOut, "DKIM": taken, "Authentication": taken,
 	"Limits": taken, "Limits.GreetDelay": own, "Retry": taken, "Maildir": own,
-	"Trace": own, "Trace.Keep": taken, "Trace.KeepStrangers": taken, "Auth": taken, "Metrics": leftOut,
+	"Trace": own, "Trace.Keep": taken, "Trace.KeepStrangers": taken, "Auth": taken, "Auth.Mechanisms": leftOut, "Metrics": leftOut,
 	"TLSPolicy": leftOut, "Autoconfig": leftOut, "DMARCReport": leftOut, "ReturnPath": taken, "Submission": taken,
 	"Rspamd": leftOut, "Milters": leftOut, "Bounces": taken, "Screen": leftOut, "Inflow": taken, "Mailbox": taken, "DNSBL": leftOut,
 	"Networks": leftOut, "Sendmail": leftOut, "Helpers": leftOut, "CheckPassword": leftOut,
@@ -46,8 +46,6 @@ var harmless = map[string]string{
 	"Aliases":                 "addresses of ours, and where they stand",
 	"Domains.Name.ascii":      "a domain of ours",
 	"Domains.Postmaster":      "an address of ours",
-	"Domains.RecipientsFile":  "is read, as the documentation says",
-	"Auth.Mechanisms":         "names of mechanisms",
 	"ReturnPath.Exempt":       "addresses of ours",
 	"written":                 "the rehearsal's own file, which has our name",
 }
