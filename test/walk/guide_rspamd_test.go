@@ -225,17 +225,17 @@ func (c *content) acts(script *milter) map[string]func([]string) {
 			if c.wants("a field", text, "(?m)^X-Mine: yes$"); strings.Contains(text, "Organization:") {
 				c.t.Errorf("a field that is not among those that it may add:\n%s", text)
 			}
-			c.gives(0, "sallyport trace you@example.org --limit 5", "Organization")
+			c.gives(0, "sallyport trace you@example.org --limit 50", "Organization")
 		},
 		"change or remove a header field": func([]string) {
 			c.begins("a change", script.offer(c, "changed", pack('m', "\x00\x00\x00\x01Subject\x00other\x00")+pack('c', "")), "250 ")
 			c.lies("", "changed")
-			c.gives(0, "sallyport trace you@example.org --limit 5", "Subject")
+			c.gives(0, "sallyport trace you@example.org --limit 50", "Subject")
 		},
 		"add or remove a recipient, change the sender or the body": func([]string) {
 			c.begins("a recipient", script.offer(c, "another", pack('+', "<bob@example.org>\x00")+pack('b', "another body\r\n")+pack('c', "")), "250 ")
 			c.wants("the body", c.lies("", "another"), "(?m)^hello$")
-			c.gives(0, "sallyport trace you@example.org --limit 5", "milter script not done")
+			c.gives(0, "sallyport trace you@example.org --limit 50", "milter script not done")
 			c.doc.Says("(`milter NAME not done`)")
 		},
 	}
@@ -386,7 +386,7 @@ func (c *content) isDown() {
 	c.swap("[rspamd]\n", "[rspamd]\ndown = \"accept\"\n")
 	c.must("sallyport reload")
 	c.begins("unseen", c.offers("you@example.org", "unseen", "", "hello"), "250 ")
-	c.gives(0, "sallyport trace you@example.org --limit 5", "(?i)unseen|rspamd.*not")
+	c.gives(0, "sallyport trace you@example.org --limit 50", "(?i)unseen|rspamd.*not")
 	c.doc.Says("The log says once when it stops to answer")
 	c.wants("the log", c.log.String(), "(?i)rspamd")
 }
