@@ -205,7 +205,8 @@ func authKeys() []entry[Config] {
 			"How long a wrong password is remembered, under a key that lives in memory alone: who tries "+
 				"the same again guesses nothing, and locks nobody out.",
 			func(c *Config) *time.Duration { return &c.Auth.WrongFor }),
-		count("auth.scram_rounds", "15000", "4096", "1000000", "PBKDF2 iterations of the SCRAM verifiers of new passwords. RFC 7677 §4.",
+		count("auth.scram_rounds", "15000", "4096", "1000000", "PBKDF2 iterations of the SCRAM verifiers of new passwords. RFC 7677 §4. "+
+			"Programs that sign in by Cyrus SASL, as Postfix does, refuse more than 65536.",
 			func(c *Config) *int { return &c.Auth.ScramRounds }),
 		size("auth.argon_memory", "19MiB", "8MiB", "1GiB", "Memory of argon2id for new passwords. RFC 9106 §4.",
 			func(c *Config) *int64 { return &c.Auth.ArgonMemory }),
