@@ -10,6 +10,10 @@
 // a record leads us to ourselves or into a private network; and that a destination
 // costs bounded questions, tries, connections, memory and time.
 //
+// An exchanger that puts a message off, once and again, keeps it from none of the others: from
+// the second attempt on each attempt asks one other of them as well, in turn, and so does the first where
+// a conversation ends before the message began. Only what another one takes counts.
+//
 // TLS is what the domain and the message demand of it, by DANE, MTA-STS and
 // REQUIRETLS: what cannot be met defers with the policy's and the host's name, and
 // never goes in clear text. Where nothing is demanded it is opportunistic: used where

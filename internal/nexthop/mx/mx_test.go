@@ -234,7 +234,7 @@ func TestTimeIsOverBeforeAllWasTried(t *testing.T) {
 	w.wantDialed()
 }
 
-// An address of a family that this host does not speak costs no try.
+// An address of a family that this host does not speak costs no try, whichever way the system says so.
 func TestUnspokenFamilyCostsNoTry(t *testing.T) {
 	for foreign, fault := range map[string]syscall.Errno{"127.0.0.2": syscall.ENETUNREACH, "2a00:1::1": syscall.EADDRNOTAVAIL, "2a00:1::2": syscall.EAFNOSUPPORT} {
 		w := newWorld(t).zone("x.test MX 10 a.x.test", "a.x.test A "+foreign, "x.test MX 20 b.x.test", "b.x.test A 127.0.0.3", "y.test A "+foreign)
@@ -265,6 +265,27 @@ func TestSearchEndsInTime(t *testing.T) {
 	got := w.deliver(w.targets(o), "ann@x.test")
 	if !strings.HasPrefix(got[0], "451 4.4.2 a.x.test [127.0.0.") || time.Since(began) > o.Timeouts.Greeting/2 {
 		t.Errorf("%v after %v", got, time.Since(began))
+	}
+}
+
+// A host that takes connections and says nothing has half of the time, and not all of it: the others are
+// reached with the time-outs of RFC 5321, by which a greeting may take as long as a whole search.
+func TestASilentHostLeavesTimeForTheOthers(t *testing.T) {
+	for title, zone := range map[string][]string{
+		"worse ones":     {"x.test MX 10 a.x.test", "x.test MX 20 b.x.test", "a.x.test A 127.0.0.2", "b.x.test A 127.0.0.3"},
+		"two, and worse": {"x.test MX 10 a.x.test", "x.test MX 10 c.x.test", "x.test MX 20 b.x.test", "a.x.test A 127.0.0.2", "c.x.test A 127.0.0.4", "b.x.test A 127.0.0.3"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t).zone(zone...)
+			for _, ip := range []string{"127.0.0.2", "127.0.0.4"} {
+				w.play(ip, func(_ int, nc net.Conn) { io.Copy(io.Discard, nc) })
+			}
+			w.serve("127.0.0.3", nil)
+			o := w.options()
+			o.Timeouts.Greeting, o.Limits.Search = DefaultLimits().Search, 4*time.Second
+			w.want(w.deliver(w.targets(o), "ann@x.test"), "250 2.0.0 "+w.at("b.x.test", "127.0.0.3"))
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/shortage"
@@ -42,14 +43,19 @@ type endpoint struct {
 	tls  secured
 }
 
+// search begins a search for a job.
+func (t *Targets) search(to destination, j nexthop.Job) *search {
+	return &search{
+		t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate},
+		facts: tlspolicy.Facts{Domain: to.domain, Demand: to.demand},
+	}
+}
+
 // open finds a connection for the destination, or says why there is none.
 func (t *Targets) open(whole context.Context, to destination, j nexthop.Job) (*client.Client, pool.Failure) {
 	ctx, cancel := context.WithTimeoutCause(whole, t.o.Limits.Search, client.ErrTimeout)
 	defer cancel()
-	s := &search{
-		t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate},
-		facts: tlspolicy.Facts{Domain: to.domain, Demand: to.demand},
-	}
+	s := t.search(to, j)
 	c := s.run(ctx)
 	switch {
 	case c != nil:
@@ -60,9 +66,9 @@ func (t *Targets) open(whole context.Context, to destination, j nexthop.Job) (*c
 	return nil, s.failure()
 }
 
-// run goes from the best exchangers to the worst until there is a connection; nil
-// when there is none.
-func (s *search) run(ctx context.Context) *client.Client {
+// begin finds out what the destination demands, and which hosts take mail for it: none where that is
+// noted as a fault.
+func (s *search) begin(ctx context.Context) plan {
 	known := s.learn(ctx)
 	p, r := s.plan(ctx)
 	s.facts.STS = known()
@@ -70,7 +76,14 @@ func (s *search) run(ctx context.Context) *client.Client {
 		s.notes(r, s.to.String())
 		return nil
 	}
-	for _, group := range p {
+	return p
+}
+
+// run goes from the best exchangers to the worst until there is a connection; nil
+// when there is none.
+func (s *search) run(ctx context.Context) *client.Client {
+	p := s.begin(ctx)
+	for i, group := range p {
 		group = s.some(group)
 		if len(group) == 0 || s.tired(ctx) {
 			return nil
@@ -81,7 +94,7 @@ func (s *search) run(ctx context.Context) *client.Client {
 			s.notes(mail.R(554, "5.4.6", "mail for "+s.to.String()+" loops back: an address of its mail exchanger is ours"), s.to.String())
 			return nil
 		}
-		if c := s.first(ctx, ends); c != nil {
+		if c := s.first(ctx, ends, i < len(p)-1); c != nil {
 			return c
 		}
 	}
@@ -189,13 +202,13 @@ func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours b
 	return good, ours
 }
 
-// first tries one address after the other until one of them takes part.
-func (s *search) first(ctx context.Context, ends []endpoint) *client.Client {
-	for _, e := range ends {
+// first tries one address after the other until one of them takes part. more: there are others behind them.
+func (s *search) first(ctx context.Context, ends []endpoint, more bool) *client.Client {
+	for i, e := range ends {
 		if s.tired(ctx) {
 			return nil
 		}
-		c, err := s.call(e).Open(ctx)
+		c, err := s.try(ctx, e, more || i < len(ends)-1)
 		if err == nil && s.secures(e, c) {
 			return c
 		}
@@ -216,6 +229,17 @@ func (s *search) first(ctx context.Context, ends []endpoint) *client.Client {
 		}
 	}
 	return nil
+}
+
+// try calls one address. Where there are others, it has half of the time that is left: one that takes the
+// connection and then says nothing would else have all of it, in each attempt, and the others none.
+func (s *search) try(ctx context.Context, e endpoint, others bool) (*client.Client, error) {
+	if end, ok := ctx.Deadline(); ok && others {
+		half, cancel := context.WithTimeoutCause(ctx, time.Until(end)/2, client.ErrTimeout)
+		defer cancel()
+		ctx = half
+	}
+	return s.call(e).Open(ctx)
 }
 
 func failureReply(where string, err error) mail.Reply {

@@ -146,6 +146,9 @@ func (t *Targets) acquire(to destination) (*entry, error) {
 		Name: to.String(), Limits: t.o.Limits.pool(), Now: t.o.Now, Logger: t.o.Logger.With("destination", to.String()),
 		Room: t.room,
 		Open: func(ctx context.Context, j nexthop.Job) (*client.Client, pool.Failure) { return t.open(ctx, to, j) },
+		Elsewhere: func(ctx context.Context, j nexthop.Job, not string) *client.Client {
+			return t.elsewhere(ctx, to, j, not)
+		},
 	})
 	if err != nil {
 		return nil, err

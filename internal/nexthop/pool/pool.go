@@ -2,7 +2,8 @@
 // configured that or the DNS named it.
 //
 // It promises one outcome per recipient whatever the next hop does, that a message
-// is sent once in an attempt unless nothing of it had been sent, and that a next
+// is sent once in an attempt unless nothing of it had been sent or the recipient was put off
+// and the next hop has another host, which is asked once, and that a next
 // hop costs bounded connections. How many are used at once adapts to what the next
 // hop bears. A next hop that cannot be reached is left alone for as long as
 // finding that out took, and meanwhile every delivery to it is deferred at once.
@@ -42,12 +43,16 @@ type Failure struct {
 	Remote string
 }
 
-// Options says where to and how; all but Room and Used are required.
+// Options says where to and how; all but Elsewhere, Room and Used are required.
 type Options struct {
 	Name string // of the next hop, who speaks in outcomes while there is no connection
 	// Open makes a new connection for a job, or says why there is none.
-	Open   func(ctx context.Context, j nexthop.Job) (*client.Client, Failure)
-	Limits Limits
+	Open func(ctx context.Context, j nexthop.Job) (*client.Client, Failure)
+	// Elsewhere makes a connection for a job to another host than the one that deferred it, which
+	// is named as in outcomes; nil when there is none. It is nil itself where the next hop is one
+	// host.
+	Elsewhere func(ctx context.Context, j nexthop.Job, not string) *client.Client
+	Limits    Limits
 	// Room says how many connections the next hop may use at this moment, where
 	// several share a bound; nil: as many as Limits says. One is always allowed.
 	Room func() int
@@ -131,13 +136,19 @@ func tooMany(r mail.Reply) bool {
 	return r.Code == 452 && r.Enhanced == mail.Enhanced{Class: 4, Subject: 5, Detail: 3}
 }
 
-// transact sends the message to some of the recipients in one transaction.
-func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.Outcome {
+// partOf is a job for some of the recipients.
+func partOf(j nexthop.Job, some []int) nexthop.Job {
 	part := j
 	part.Recipients = make([]nexthop.Recipient, len(some))
 	for n, i := range some {
 		part.Recipients[n] = j.Recipients[i]
 	}
+	return part
+}
+
+// transact sends the message to some of the recipients in one transaction.
+func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.Outcome {
+	part := partOf(j, some)
 	if err := p.all.enter(ctx); err != nil {
 		return part.All(mail.R(451, "4.3.2", "the delivery was interrupted"), p.o.Name)
 	}
@@ -146,7 +157,7 @@ func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.O
 	if c := p.all.take(); c != nil {
 		out, end := p.send(ctx, c, part)
 		if end == served {
-			return out
+			return p.elsewhere(ctx, part, out, c.Remote(), end)
 		}
 		// The next hop closed the connection while it was kept, and has nothing of
 		// this message: that is no fault, and a new connection is worth one try.
@@ -159,7 +170,7 @@ func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.O
 		}
 		out, end := p.send(ctx, c, part)
 		if end != signedOut || !anew {
-			return out
+			return p.elsewhere(ctx, part, out, c.Remote(), end)
 		}
 		anew = false
 	}
@@ -176,21 +187,11 @@ const (
 
 // send sends the message over one connection and keeps or ends that.
 func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []mail.Outcome, _ end) {
-	body, err := j.Open()
-	if err != nil {
-		if !errors.Is(err, nexthop.ErrWithdrawn) {
-			p.log(j).Error("message cannot be read", "err", err)
-		}
+	out, opened, err := p.offer(ctx, c.Client, j)
+	if !opened {
 		p.all.keep(c)
-		return j.All(mail.R(451, "4.3.0", "the message could not be read"), p.o.Name), served
+		return out, served
 	}
-	defer body.Close()
-	env := j.Envelope
-	env.To = make([]mail.Recipient, len(j.Recipients))
-	for i, to := range j.Recipients {
-		env.To[i] = to.Recipient
-	}
-	out, err = c.Send(ctx, env, j.Size, body)
 	c.used++
 	p.all.learn(err, p.room())
 	if err != nil {
@@ -207,6 +208,26 @@ func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []ma
 		return out, signedOut
 	}
 	return out, served
+}
+
+// offer sends the message over a connection. opened: it could be read, so that the connection was
+// used at all.
+func (p *Pool) offer(ctx context.Context, c *client.Client, j nexthop.Job) (out []mail.Outcome, opened bool, err error) {
+	body, err := j.Open()
+	if err != nil {
+		if !errors.Is(err, nexthop.ErrWithdrawn) {
+			p.log(j).Error("message cannot be read", "err", err)
+		}
+		return j.All(mail.R(451, "4.3.0", "the message could not be read"), p.o.Name), false, err
+	}
+	defer body.Close()
+	env := j.Envelope
+	env.To = make([]mail.Recipient, len(j.Recipients))
+	for i, to := range j.Recipients {
+		env.To[i] = to.Recipient
+	}
+	out, err = c.Send(ctx, env, j.Size, body)
+	return out, true, err
 }
 
 // anew tells how a connection served, and returns whether we shall sign in once more.
