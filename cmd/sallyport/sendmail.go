@@ -50,12 +50,13 @@ the server decides by the uid of the caller: see [sendmail] in docs/config.md.
   -bi           nothing: aliases need no building (newaliases)
 
 Of the classic flags, those that only tune a delivery are ignored (-n -m -U -G
--A -L -h -d -p, -om -oo -o7 -oeX -odX, and -O with DeliveryMode, ErrorMode,
-MeToo, OldStyleHeaders, SevenBitInput, EightBitMode, NoRecipientAction or a
-Timeout; -O IgnoreDots=true is -i). Those that read, write or run something, or
-take another configuration, are refused. A message goes to all its recipients or
-to none. The server is found by SALLYPORT_SENDMAIL, then by listen.sendmail of
-the configuration if the caller may read it, then at
+-A -L -h -d -p, -om -oo -os -o7 -o8 -oeX -odX, and -O with DeliveryMode,
+ErrorMode, MeToo, OldStyleHeaders, SevenBitInput, EightBitMode,
+NoRecipientAction or a Timeout; -O IgnoreDots=true is -i). Those that read,
+write or run something, or take another configuration, are refused. A message
+goes to all its recipients or to none. The server is found by
+SALLYPORT_SENDMAIL, then by listen.sendmail of the configuration if the caller
+may read it, then at
 ` + defaultSendmail + `.
 
 Exit codes are those of sysexits(3): 0 the message is durable, 64 usage,

@@ -177,16 +177,21 @@ func (o *Options) mode(a string) error {
 // option reads what follows -o. Those of Sendmail's classic options that say how to
 // deliver or report mean nothing here; any other is refused.
 func (o *Options) option(a string) error {
-	switch a {
-	case "i":
+	switch {
+	case a == "i":
 		o.IgnoreDots = true
-	case "m", "o", "7", "em", "ep", "eq", "ew", "ee", "db", "di", "dq", "dd":
-		// Me too, old headers, seven bits, how to report errors, when to deliver.
+	case a == "m", a == "o", a == "7", a == "8", a == "s":
+		// Me too, old headers, seven or eight bits, a queue that is safe.
+	case len(a) > 1 && (a[0] == 'e' || a[0] == 'd') && strings.Trim(a[1:], lowerCase) == "":
+		// How to report errors, when to deliver: -odf and -odqs are Exim's, as -odb and -odq are all others'.
 	default:
 		return refused("-o" + a)
 	}
 	return nil
 }
+
+// lowerCase is of what the words of the options -oe and -od are made.
+const lowerCase = "abcdefghijklmnopqrstuvwxyz"
 
 // longOption reads what follows -O: an option of Sendmail by its name, in any case. Those
 // that tune a delivery or a report mean nothing here; any other is refused.

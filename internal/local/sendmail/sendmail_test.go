@@ -36,6 +36,7 @@ func TestParse(t *testing.T) {
 		{"-fa@b.test -- -x@y.test", Options{Sender: "a@b.test", SenderSet: true, Recipients: []string{"-x@y.test"}}},
 		{"-f _ x@y.test", Options{SenderSet: true, Recipients: []string{"x@y.test"}}},
 		{"-r <> x@y.test", Options{Sender: "<>", SenderSet: true, Recipients: []string{"x@y.test"}}},
+		{"-odf -o8 -os -oew -odqs x@y.test", Options{Recipients: []string{"x@y.test"}}},
 		{"-bm -om -odb -oee -v -h 3 -Ac -U x@y.test", Options{Verbose: true, Recipients: []string{"x@y.test"}}},
 		{"-N success,delay -R full -V e1 x@y.test", Options{Notify: mail.NotifySuccess | mail.NotifyDelay, Ret: mail.RetFull, EnvID: "e1", Recipients: []string{"x@y.test"}}},
 		{"-bp", Options{Mode: ModeQueue}}, {"-q", Options{Mode: ModeRetry}}, {"-bi", Options{Mode: ModeAliases}}, {"-I", Options{Mode: ModeAliases}}, {"-bs", Options{Mode: ModeSMTP}},
@@ -66,7 +67,7 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"-bd"}, {"-bD"}, {"-bt"}, {"-bv", "x@y.test"}, {"-bh"}, {"-X", "/tmp/log", "x@y.test"}, {"-X/tmp/log", "x@y.test"},
-		{"-C", "/etc/passwd", "x@y.test"}, {"-OQueueDirectory=/tmp", "x@y.test"}, {"-O", "LogLevel=9", "x@y.test"}, {"-O"}, {"-O", "x", "x@y.test"}, {"-oQ/tmp", "x@y.test"}, {"-oX", "x@y.test"},
+		{"-C", "/etc/passwd", "x@y.test"}, {"-OQueueDirectory=/tmp", "x@y.test"}, {"-O", "LogLevel=9", "x@y.test"}, {"-O"}, {"-O", "x", "x@y.test"}, {"-oQ/tmp", "x@y.test"}, {"-oX", "x@y.test"}, {"-od/tmp", "x@y.test"}, {"-oe", "x@y.test"},
 		{"-o", "x@y.test"}, {"-D", "x"}, {"-M", "x"}, {"-q30m"}, {"-qIabc"}, {"-tX/tmp/log"}, {"-f"}, {"-N", "sometimes", "x@y.test"}, {"-N", "never,delay", "x@y.test"},
 		{"-R", "some", "x@y.test"}, {"-V", "\x07", "x@y.test"}, {"-B", "BINARYMIME", "x@y.test"}, {"-bp", "x@y.test"},
 		{"x@y.test\nRCPT TO:<v@r.test>"}, {"x@y.test\r"}, {"-f", "a\x00b", "x@y.test"}, {"-F", "a\nBcc: x", "x@y.test"},
