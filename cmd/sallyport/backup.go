@@ -45,6 +45,9 @@ Examples:
 
 // Run writes the backup.
 func (b backupCommand) Run(ctx context.Context, c console) error {
+	if b.To == "-" {
+		return usageError{"--to: a backup is a file, which gets its name when it is whole and on disk; for another machine, copy it there afterwards (a file of that name is ./-)"}
+	}
 	named, err := b.files()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -34,4 +35,32 @@ func groupAlone(err error) bool {
 	}
 	last := path[len(path)-1].Command
 	return last != nil && len(last.Children) > 0
+}
+
+// tryHelp names the help that goes with what was not understood: that of the command that was understood
+// before it, and of a group of commands the words that may stand there.
+func tryHelp(err error) string {
+	words := []string{"sallyport"}
+	var last *kong.Command
+	var refused *kong.ParseError
+	if errors.As(err, &refused) {
+		for _, p := range refused.Context.Path {
+			if p.Command != nil {
+				last = p.Command
+				words = append(words, last.Name)
+			}
+		}
+	}
+	line := strings.Join(words, " ")
+	text := "Try: " + line + " --help"
+	if last == nil || len(last.Children) == 0 {
+		return text
+	}
+	var names []string
+	for _, child := range last.Children {
+		if !child.Hidden {
+			names = append(names, child.Name)
+		}
+	}
+	return "Behind " + line + " stands one of: " + strings.Join(names, ", ") + "\n" + text
 }

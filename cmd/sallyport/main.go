@@ -116,7 +116,7 @@ func run(args []string, c console) int {
 	if err != nil {
 		// The grammar has an empty word where a flag need not be given.
 		fmt.Fprintln(c.err, "sallyport:", strings.Replace(indented(notUnderstood(args, err)), `must be one of "",`, "must be one of ", 1))
-		fmt.Fprintln(c.err, "Try: sallyport --help")
+		fmt.Fprintln(c.err, tryHelp(err))
 		return exitUsage
 	}
 	out := &output{Writer: c.out}
