@@ -81,6 +81,8 @@ func (d *Dispatch) answered(c spool.Claim, a attempt) {
 	for i, o := range a.outcomes {
 		switch {
 		case a.states[i].Kind != spool.KindOutbound || o.Remote == ourName:
+		case o.Failed() && !o.Reply.OfRecipient():
+			// It says nothing of whom the account writes to.
 		case o.Failed():
 			out.Refused = append(out.Refused, a.states[i].Recipient.Address)
 		case o.Delivered():

@@ -198,3 +198,29 @@ func TestWhyAMessageGoesNowhere(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What another server has against us, the message or its size, and that a mailbox is full, is nothing that the account did:
+// a server on a blocklist has all its accounts refused so, whomever they write to.
+func TestWhatIsSaidOfEverybodyIsNobodysEvidence(t *testing.T) {
+	d := houseOf(t, nil)
+	var got []Answers
+	d.Answered = func(_ context.Context, a Answers) { got = append(got, a) }
+	e := spool.Entry{Account: aPath(t, "alice@local.test"), Recipients: make([]spool.RecipientState, 2)}
+	for _, c := range []struct {
+		code     int
+		enhanced string
+		want     int
+	}{
+		{550, "5.1.1", 1}, {550, "5.1.10", 1}, {550, "5.4.1", 1}, {550, "5.2.1", 1}, {550, "", 1}, {554, "", 1}, {553, "", 1}, {554, "5.0.0", 1}, {552, "5.1.1", 1},
+		{554, "5.7.1", 0}, {550, "5.7.26", 0}, {552, "5.2.2", 0}, {552, "5.2.3", 0}, {552, "5.3.4", 0}, {552, "", 0}, {550, "5.6.0", 0}, {503, "5.5.1", 0},
+	} {
+		got = nil
+		d.answered(spool.Claim{Entry: e}, attempt{
+			states:   []spool.RecipientState{outbound(t, "a@x.test", 1), outbound(t, "b@x.test", 1)},
+			outcomes: []mail.Outcome{said(t, "a@x.test", 250, "2.0.0"), said(t, "b@x.test", c.code, c.enhanced)},
+		})
+		if len(got) != 1 || len(got[0].Refused) != c.want || got[0].Taken != 1 {
+			t.Errorf("%d %s: %+v", c.code, c.enhanced, got)
+		}
+	}
+}

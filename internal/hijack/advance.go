@@ -37,8 +37,8 @@ func Advance(s State, e Event, priors Priors, p Params) (State, Verdict) {
 	case Submitted:
 		r := e.Recipients.sane()
 		j.submitted(r)
-		wanted = r.fresh()
-		if r.NewToSite > 0 {
+		wanted = r.fresh() + r.Again
+		if r.NewToSite+r.Again > 0 {
 			v.Hold = p.Hold
 		}
 	case Waiting:

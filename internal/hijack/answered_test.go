@@ -152,3 +152,17 @@ func TestAPaceOfColleaguesIsEvidence(t *testing.T) {
 		}
 	}
 }
+
+// Whom an account was judged for before takes room within the bounds and is held for the window, and says nothing.
+func TestWhoIsWrittenToAgainTakesRoom(t *testing.T) {
+	p := DefaultParams()
+	priors := Site{}.Priors(p)
+	at := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	s, v := Advance(State{}, Submitted{At: at, Recipients: Recipients{Again: 7, Acquainted: true}}, priors, p)
+	if v.Leave != 7 || v.Hold != p.Hold || v.Odds > 0.1 {
+		t.Errorf("%+v", v)
+	}
+	if _, v = Advance(s, Submitted{At: at, Recipients: Recipients{Again: 1000}}, priors, p); v.Leave != p.Bounds.Burst-7 {
+		t.Errorf("%d may leave", v.Leave)
+	}
+}

@@ -26,7 +26,10 @@ type Recipients struct {
 	// correspondents for that to mean anything.
 	Strangers  int
 	Acquainted bool
-	Invalid    int // refused by us in the same transaction
+	// Again are new to the account as well, but it was judged for them within the last day, by a message that
+	// is not with them yet or was not taken: they count for the bounds, and say nothing.
+	Again   int
+	Invalid int // refused by us in the same transaction
 	// Elsewhere are those of all but Invalid of whom other servers say whether there are
 	// such people: whether they are refused is not known yet, and Answered tells it.
 	Elsewhere int
@@ -39,11 +42,11 @@ func (r Recipients) fresh() int { return r.NewToAccount + r.NewToSite }
 func (r Recipients) judged() int { return r.fresh() + r.Known }
 
 // Total is how many recipients the message has.
-func (r Recipients) Total() int { return r.judged() + r.Recent }
+func (r Recipients) Total() int { return r.judged() + r.Recent + r.Again }
 
 // sane returns r without negative counts, which no message has.
 func (r Recipients) sane() Recipients {
-	for _, n := range []*int{&r.Known, &r.Recent, &r.NewToAccount, &r.NewToSite, &r.Strangers, &r.Invalid, &r.Elsewhere} {
+	for _, n := range []*int{&r.Known, &r.Recent, &r.NewToAccount, &r.NewToSite, &r.Strangers, &r.Again, &r.Invalid, &r.Elsewhere} {
 		*n = max(0, min(*n, mostCounted))
 	}
 	r.Strangers, r.Elsewhere = min(r.Strangers, r.fresh()), min(r.Elsewhere, r.Total())

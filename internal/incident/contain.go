@@ -58,7 +58,7 @@ func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raise
 	if a, err = k.Accounts.Get(i.Account); err != nil {
 		return Incident{}, a, 0, err
 	}
-	i.Account = a.Address // as it is stored, not as it was typed
+	i.Account, i.Directory = a.Address, a.Source.Directory // as it is stored, not as it was typed
 	i.At = k.Now().UTC()
 	if i.Since.IsZero() {
 		i.Since = i.At
@@ -198,8 +198,8 @@ func (i Incident) fact(at time.Time, what string, by []fact.Pair) fact.Fact {
 	for _, a := range i.Accounts {
 		e.Evidence = append(e.Evidence, fact.Pair{Name: "account", Value: a.String()})
 	}
-	if n := len(i.Seen); n > 0 {
-		o := i.Seen[n-1]
+	if len(i.Seen) > 0 {
+		o := slices.MaxFunc(i.Seen, func(a, b Origin) int { return a.At.Compare(b.At) })
 		e.Session = fact.Session{Peer: o.Peer, Door: o.Door, Hello: o.Program, TLS: o.TLS, Conn: o.Conn}
 	}
 	if i.Rule != RuleOperator {

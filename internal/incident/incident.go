@@ -76,6 +76,8 @@ type Incident struct {
 	// else uses the account; 0 where a person decided.
 	Odds     float64  `json:"odds,omitempty"`
 	Evidence []string `json:"evidence,omitempty"` // in words, the strongest first
+	// Directory keeps the account's password, where it was when the account was contained; "": it is kept here.
+	Directory string `json:"directory,omitempty"`
 	// Credential is what was used, and CredentialOf when it had been made: a newer one is
 	// another.
 	Credential   string    `json:"credential,omitempty"`
@@ -105,6 +107,17 @@ type Origin struct {
 	TLS     string       `json:"tls,omitempty"`
 	Conn    string       `json:"conn,omitempty"`
 	At      time.Time    `json:"at"`
+}
+
+// From says whence it was, within a sentence.
+func (o Origin) From() string {
+	switch {
+	case o.Peer.IsValid():
+		return o.Peer.String()
+	case o.Network.IsValid():
+		return o.Network.String()
+	}
+	return "this host"
 }
 
 // Cause is the message at whose end the account was contained.
@@ -137,6 +150,24 @@ func (i Incident) MayEnd(a accounts.Account) error {
 		return nil
 	}
 	return ErrCredential
+}
+
+// NewPassword is the command by which the account gets another password than the one that was revoked, and what it does.
+func (i Incident) NewPassword() (command, does string) {
+	command = "sallyport account passwd " + i.Account.String()
+	if i.Directory != "" {
+		return command + " --directory", "takes its password again, once it was changed in the directory " + i.Directory
+	}
+	return command + " --generate", "gives it another password"
+}
+
+// Tokens is what must be done elsewhere before the incident ends, in words; "": nothing. Tokens are dead as long as it is
+// open, and whoever may have them given out has new ones afterwards.
+func (i Incident) Tokens() string {
+	if !slices.Contains(i.Used, accounts.TokenID) {
+		return ""
+	}
+	return "at the OpenID provider, first: end the sessions there and change what signs in to it; a token that it gives out after the end of the incident counts"
 }
 
 // with returns the incident with what was found later.

@@ -563,3 +563,31 @@ func TestTheEndOfAFreezeMeansLess(t *testing.T) {
 		}
 	}
 }
+
+// listed are accounts whose passwords a directory keeps.
+type listed struct{ *accounts.Identity }
+
+func (l listed) Get(a mail.Address) (accounts.Account, error) {
+	acc, err := l.Identity.Get(a)
+	acc.Source.Directory = "people"
+	return acc, err
+}
+
+// An incident says where the account's password is kept, since it is changed there.
+func TestAnIncidentKnowsWhereThePasswordIs(t *testing.T) {
+	for _, directory := range []string{"", "people"} {
+		s := newSite(t)
+		a := s.account("alice@local.test")
+		if directory != "" {
+			s.Accounts = listed{s.ids}
+		}
+		raised, _, _, err := s.Contain(t.Context(), Incident{Account: a, Rule: "hijack", By: "the detector", Reason: "x"})
+		must(t, err)
+		kept, err := s.Log.Get(t.Context(), raised.Number)
+		must(t, err)
+		command, _ := kept.NewPassword()
+		if want := map[string]string{"": " --generate", "people": " --directory"}[directory]; kept.Directory != directory || !strings.HasSuffix(command, want) {
+			t.Errorf("%q: %q, %s", directory, kept.Directory, command)
+		}
+	}
+}

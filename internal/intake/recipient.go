@@ -116,7 +116,7 @@ func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr 
 	if v.Rule == gate.RuleNoSuchUser && len(said) == 1 {
 		f.Reply = refusalOf(said[0], v.Reply)
 	}
-	if w := t.s.in.Watch; w != nil && f.Reply.Class() == mail.ClassPermanent && !t.s.anonymous() && w.Mistaken(ctx, t.s.account().Address, addr) {
+	if w := t.s.in.Watch; w != nil && f.Reply.Class() == mail.ClassPermanent && f.Reply.OfRecipient() && !t.s.anonymous() && w.Mistaken(ctx, t.s.account().Address, addr) {
 		t.invalid++
 	}
 	return t.s.refuse(ctx, f)

@@ -157,3 +157,20 @@ func TestStrangersAreHeard(t *testing.T) {
 	c.want(c.data(message), 250)
 	seen.want(t, "alice@local.test: submitted, refused 0")
 }
+
+// A mailbox that is full, or a group that takes its members' mail alone, is there: only who may not be there at all is counted.
+func TestWhoIsThereIsNoMistake(t *testing.T) {
+	seen := &watcher{}
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), watch: seen, recipients: people()})
+	c := w.signedIn("alice@local.test")
+	for to, want := range map[string][]string{
+		"<full@behind.test>": nil,
+		"<gone@behind.test>": {"alice@local.test: 1 of 1 refused"},
+	} {
+		seen.told = nil
+		c.want(c.from("<alice@local.test>"), 250)
+		c.want(c.to(to), 550)
+		c.t.Abort(t.Context())
+		seen.want(t, want...)
+	}
+}

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -86,6 +87,33 @@ func (r Reply) Class() Class {
 
 // OK reports whether the reply is a success.
 func (r Reply) OK() bool { return r.Class() == ClassSuccess }
+
+// What the parts of enhanced codes mean, RFC 3463 §3, and a code that tells of space alone where there is none
+// beside it, RFC 5321 §4.2.3.
+const (
+	subjectMailbox  = 2
+	detailFull      = 2
+	detailTooLong   = 3
+	subjectSystem   = 3
+	subjectProtocol = 5
+	subjectContent  = 6
+	subjectPolicy   = 7
+	codeNoSpace     = 552
+)
+
+// OfRecipient reports of a refusal whether it may mean that there is no such recipient. What a server has against us, as when
+// we are on a blocklist, against the message or its size, and that a mailbox is full, it may say of anybody. A code that
+// tells nothing more may mean it.
+func (r Reply) OfRecipient() bool {
+	switch e := r.Enhanced; {
+	case e == Enhanced{}:
+		return r.Code != codeNoSpace
+	case e.Subject == subjectMailbox:
+		return e.Detail != detailFull && e.Detail != detailTooLong
+	default:
+		return !slices.Contains([]uint16{subjectSystem, subjectProtocol, subjectContent, subjectPolicy}, e.Subject)
+	}
+}
 
 // IsZero reports whether there is no reply.
 func (r Reply) IsZero() bool { return r == Reply{} }

@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"sallyport/internal/hijack"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -27,10 +29,13 @@ type account struct {
 	number uint64    // of the state that was last written, or is on its way
 	places []bool    // which of its keys are on their way to the disk
 	since  time.Time // when the evidence began that there may be; zero: nothing happened
-	last   time.Time // when something last happened
+	last   time.Time // when something last happened that a theft may begin with, or go on with
+	odds   float64   // the evidence after what happened last
 	told   time.Time // when it was last told that the account would be contained
 	heard  *tally    // of strangers who wrote to it; nil: not counted yet
 	wrong  mistakes
+	seen   []incident.Origin // whence what is unusual of late was done
+	again  again             // whom it was judged for and has not written to yet
 	// gave are the credentials with which the evidence was given that there may be, by their names.
 	gave map[string]giver
 }
@@ -52,7 +57,7 @@ func (m *mistakes) first(who hijack.Fingerprint) bool {
 	return true
 }
 
-// From evidenceBegins on what an account does is part of an incident, with what it did before
+// From evidenceBegins on what an account does is part of an incident, with what of it was unusual before
 // without a pause of evidencePause.
 const (
 	evidenceBegins = 10
@@ -62,12 +67,29 @@ const (
 	giftPause = time.Hour
 )
 
-// noted takes a verdict into what is known of the account; the lock is held.
-func (a *account) noted(s hijack.State, v hijack.Verdict, at time.Time) {
-	if paused := at.Sub(a.last) > evidencePause; a.since.IsZero() || v.Odds < evidenceBegins && paused {
-		a.since = at
+// noted takes what happened, and the verdict, into what is known of the account; the lock is held. What accounts do
+// day and night, such as a telephone that looks for mail, keeps no beginning of long ago.
+// It begins with the session in which that was done.
+func (a *account) noted(e hijack.Event, s hijack.State, v hijack.Verdict, began, at time.Time) {
+	paused := at.Sub(a.last) > evidencePause
+	if a.since.IsZero() || paused && math.Min(v.Odds, a.odds) < evidenceBegins {
+		a.since, a.seen = earlier(began, at), nil
 	}
-	a.state, a.last = s, at
+	if a.last.IsZero() || unusual(e) || !(v.Odds < evidenceBegins) {
+		a.last = at
+	}
+	a.state, a.odds = s, v.Odds
+}
+
+// unusual reports whether a theft may begin with an event, or go on with it.
+func unusual(e hijack.Event) bool {
+	switch e := e.(type) {
+	case hijack.SignedIn:
+		return e.NewNetwork || e.NewProgram || e.NewPlace
+	case hijack.ForwardChanged:
+		return true
+	}
+	return giftOf(e) != giftNone
 }
 
 // stateKey returns the key under which the state of an account stands at one of its places.

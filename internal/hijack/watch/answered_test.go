@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -79,12 +81,14 @@ func TestRefusalsNameTheCredentialOfTheirMessages(t *testing.T) {
 	alice := addr(t, "alice@local.test")
 	stolen := accounts.Credential{ID: "app-stolen", Name: "stolen", Kind: accounts.KindApp, Created: w.time()}
 	var thief []mail.ID
-	w.Watch.o.Submitted = func(_ context.Context, of mail.Address, id mail.ID) ([]accounts.Credential, error) {
+	at := w.time()
+	w.Watch.o.Submitted = func(_ context.Context, of mail.Address, id mail.ID) (Handed, error) {
 		if of != alice || !slices.Contains(thief, id) {
-			return nil, errors.New("not known")
+			return Handed{}, errors.New("not known")
 		}
-		return []accounts.Credential{stolen}, nil
+		return Handed{Used: []accounts.Credential{stolen}, Session: fact.Session{Peer: netip.MustParseAddr("203.0.113.9"), Door: "submissions", Hello: "thief.test"}, At: at}, nil
 	}
+	w.pass(time.Hour)
 	for n := range 40 {
 		id, err := mail.NewID(w.time(), rand.Reader)
 		must(t, err)
@@ -95,7 +99,10 @@ func TestRefusalsNameTheCredentialOfTheirMessages(t *testing.T) {
 		}
 	}
 	if len(w.found) != 1 || !slices.Equal(w.found[0].Used, []string{"app-stolen"}) || w.found[0].Credential != "the app password stolen" {
-		t.Errorf("%+v", w.found)
+		t.Fatalf("%+v", w.found)
+	}
+	if i := w.found[0]; len(i.Seen) != 1 || i.Seen[0].Peer.String() != "203.0.113.9" || i.Seen[0].Program != "thief.test" || !i.Seen[0].At.Equal(at) || i.Since.After(at) {
+		t.Errorf("the incident does not say whence they came: since %s, %+v", i.Since, i.Seen)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/hijack"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -94,8 +95,17 @@ func nameOf(c accounts.Credential) string {
 
 // took takes a verdict into what is known of the account, with what the event was done, and returns what
 // is to be written of that. What gave evidence that came to nothing is forgotten. The lock is held.
-func (w *Watch) took(a *account, e hijack.Event, s hijack.State, v hijack.Verdict, used []accounts.Credential, now time.Time) (out []store.Mutation) {
-	a.noted(s, v, now)
+func (w *Watch) took(a *account, e hijack.Event, s hijack.State, v hijack.Verdict, by Act, now time.Time) (out []store.Mutation) {
+	if v.Contain && w.Mode() == hijack.Observe {
+		// Nobody can end what did not begin: as after an incident, the evidence begins anew. Otherwise it would contain the
+		// account, by anything that it does, on the day on which more than looking is asked for.
+		a.state, a.odds, a.since, a.seen = s.Stolen(w.Settings().Params), 0, time.Time{}, nil
+		return w.ungive(a)
+	}
+	a.noted(e, s, v, by.Began, now)
+	if unusual(e) {
+		a.sees(by, now)
+	}
 	var over []string
 	for id, g := range a.gave {
 		if v.Odds < evidenceBegins && now.Sub(g.last) > giftPause {
@@ -104,7 +114,7 @@ func (w *Watch) took(a *account, e hijack.Event, s hijack.State, v hijack.Verdic
 		}
 	}
 	kind := giftOf(e)
-	for _, c := range used {
+	for _, c := range by.Used {
 		id := nameOf(c)
 		if id == "" || kind == giftNone {
 			continue
@@ -153,6 +163,7 @@ func (a *account) loadGivers(ctx context.Context, st store.Store) error {
 		if g.last.After(a.last) {
 			a.last = g.last
 		}
+		a.odds = evidenceBegins // it stood as long as the note does
 		return true, nil
 	})
 }
@@ -186,17 +197,24 @@ func (w *Watch) ungive(a *account) (out []store.Mutation) {
 	return out
 }
 
-// submittedWith are the credentials with which a message was submitted, as far as the account has
+// Handed is how a message was submitted. The zero Handed is not known any more.
+type Handed struct {
+	Used    []accounts.Credential
+	Session fact.Session
+	At      time.Time
+}
+
+// submittedWith is how a message was submitted, and with which credentials as far as the account has
 // them: whoever has them is whom it tells of.
-func (w *Watch) submittedWith(ctx context.Context, of mail.Address, id mail.ID) []accounts.Credential {
+func (w *Watch) submittedWith(ctx context.Context, of mail.Address, id mail.ID) (h Handed) {
 	if w.o.Submitted == nil || id.IsZero() {
-		return nil
+		return h
 	}
-	used, err := w.o.Submitted(ctx, of, id)
+	h, err := w.o.Submitted(ctx, of, id)
 	if err != nil {
 		w.o.Logger.Warn("it is not known with what a message was submitted", "queue", id.String(), "err", err)
 	}
-	return used
+	return h
 }
 
 // Thawing plans what it means here that a person frees an account whom a person had stopped, and vouches for nothing.
@@ -215,7 +233,7 @@ func (w *Watch) Thawing(of mail.Address, since time.Time) store.Planner {
 		}
 		stands := a.gaveAllWith(good)
 		if stands {
-			a.heard = nil // it is counted anew
+			a.heard, a.again = nil, nil // who wrote is counted anew, and whom it writes to judged
 		}
 		who := a.who
 		a.mu.Unlock()

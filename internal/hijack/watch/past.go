@@ -246,7 +246,7 @@ func submitted(door string) bool {
 func (p *past) outcome(ctx context.Context, f fact.Fact) {
 	all, seen := p.sent[f.Queue]
 	refused := f.Rule == fact.RuleFailed
-	if !seen || !refused && f.Rule != fact.RuleDelivered {
+	if !seen || !refused && f.Rule != fact.RuleDelivered || refused && !f.Reply.OfRecipient() {
 		return
 	}
 	h, n := p.habit(ctx, f), 0

@@ -50,10 +50,10 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 			return store.Share{}, err
 		}
 		before, begun, gave := next.state, next.since, next.gave
-		next.state, next.since, next.last, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.told, old.wrong, maps.Clone(old.gave)
+		next.state, next.since, next.last, next.odds, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.odds, old.told, old.wrong, maps.Clone(old.gave)
 		m, at := next.mutation()
 		gone, place := old.forgotten()
-		next.heard = nil // it is counted anew
+		next.heard, next.seen, next.again = nil, slices.Clone(old.seen), maps.Clone(old.again) // who wrote is counted anew
 		next.mu.Unlock()
 		old.mu.Unlock()
 		return store.Share{Mutations: []store.Mutation{{Key: r.key(), Value: note}, m, gone}, Done: func(err error) error {
@@ -122,7 +122,8 @@ func (a *account) forgotten() (m store.Mutation, place int) {
 func (a *account) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state, a.since, a.last, a.told, a.heard, a.wrong, a.gave = hijack.State{}, time.Time{}, time.Time{}, time.Time{}, nil, mistakes{}, nil
+	a.state, a.since, a.last, a.odds, a.told = hijack.State{}, time.Time{}, time.Time{}, 0, time.Time{}
+	a.heard, a.wrong, a.seen, a.again, a.gave = nil, mistakes{}, nil, nil, nil
 }
 
 // openRenamed ends what a process before this one began.

@@ -100,10 +100,11 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 	for i, way := range m.Ways {
 		prints[i] = w.printOf(way)
 	}
-	e := hijack.Submitted{At: w.o.Passed(), Recipients: hijack.Classify(b, a.who, prints, now, p)}
-	e.Recipients.Invalid, e.Recipients.Elsewhere = m.Invalid, elsewhere(m.Ways, prints)
+	judged, others := a.again.part(b, a.who, prints, w.o.Passed())
+	e := hijack.Submitted{At: w.o.Passed(), Recipients: hijack.Classify(b, a.who, judged, now, p)}
+	e.Recipients.Again, e.Recipients.Invalid, e.Recipients.Elsewhere = others, m.Invalid, elsewhere(m.Ways, prints)
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
-	gave := w.took(a, e, s, v, m.Used, now)
+	gave := w.took(a, e, s, v, m.Act, now)
 	since := a.since
 	state, place := a.mutation()
 	a.mu.Unlock()
@@ -134,6 +135,7 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		w.queue.put(m.ID, wait)
 	}
 	j.done = func(taken bool) {
+		w.judgedFor(a, b, wait, prints, taken)
 		end()
 		if !taken && j.Waits {
 			w.queue.drop(m.ID)

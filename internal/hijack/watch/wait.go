@@ -180,7 +180,7 @@ func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Ti
 	p := w.params(q.Account)
 	e := hijack.Waiting{At: w.o.Passed(), Recipients: len(wanted)}
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
-	gave := w.took(a, e, s, v, nil, now)
+	gave := w.took(a, e, s, v, Act{}, now)
 	state, place := a.mutation()
 	a.mu.Unlock()
 	defer w.unpin(a)

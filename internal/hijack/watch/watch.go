@@ -79,9 +79,9 @@ type Options struct {
 	// is planned; it is incident.Keeper.Pause.
 	Pause func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error)
 	Write func(ctx context.Context, facts ...fact.Fact) error
-	// Submitted returns those credentials of an account with which a message of it was submitted, as
-	// far as the account still has them; nil: nobody knows.
-	Submitted func(context.Context, mail.Address, mail.ID) ([]accounts.Credential, error)
+	// Submitted returns how a message of an account was submitted, and with which of the credentials that
+	// the account still has; nil: nobody knows.
+	Submitted func(context.Context, mail.Address, mail.ID) (Handed, error)
 	// Credentials returns those that an account has; nil: nobody knows.
 	Credentials func(mail.Address) ([]accounts.Credential, error)
 	// Queued reports whether there is a message in the queue.
@@ -188,7 +188,9 @@ type Act struct {
 	Program string // with what, as far as client programs are told apart; "": not known
 	Offer   string // what that offers in TLS, as a fingerprint; "": not known
 	Began   time.Time
-	Reads   bool // it is there to read the mailbox, and not to send
+	// Handed is when the message was handed in that others speak of; zero: it is done now.
+	Handed time.Time
+	Reads  bool // it is there to read the mailbox, and not to send
 	// Used are the credentials with which the session was opened, or the message submitted whose
 	// recipients other servers refused.
 	Used []accounts.Credential
@@ -211,7 +213,7 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 	}
 	p, now := w.params(by.Account), w.o.Now()
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
-	also = append(also, w.took(a, e, s, v, by.Used, now)...)
+	also = append(also, w.took(a, e, s, v, by, now)...)
 	m, place := a.mutation()
 	since := a.since
 	a.mu.Unlock()
@@ -280,7 +282,8 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 	e := hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: by.All}
 	switch {
 	case refused > 0:
-		w.event(ctx, Act{Account: by.Account, Used: w.submittedWith(ctx, by.Account, by.Message)}, e)
+		h := w.submittedWith(ctx, by.Account, by.Message)
+		w.event(ctx, Act{Account: by.Account, Session: h.Session, Used: h.Used, Began: h.At, Handed: h.At}, e)
 	case of > 0:
 		a, err := w.enter(context.WithoutCancel(ctx), by.Account)
 		if err != nil {
@@ -303,7 +306,7 @@ func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.P
 			return store.Share{}, err
 		}
 		before, began, gave := a.state, a.since, a.gave
-		if a.since = (time.Time{}); vouched {
+		if a.since, a.again, a.seen = (time.Time{}), nil, nil; vouched {
 			a.state = a.state.Cleared(w.params(of))
 		} else {
 			a.state = a.state.Stolen(w.params(of))
@@ -357,11 +360,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	i := incident.Incident{
 		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c}
-	if by.Session.Door != "" { // what other servers refuse comes of no session
-		i.Seen = []incident.Origin{{
-			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
-		}}
-	}
+	i.Seen = a.seenBy(by, w.o.Now())
 	i.Known = len(by.Used) > 0
 	for _, c := range by.Used {
 		i.Credential, i.CredentialOf = strings.TrimSpace("the "+c.Kind.String()+" "+c.Name), c.Created
@@ -376,7 +375,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		return err
 	}
 	log := w.o.Logger.With("account", by.Account.String(), "incident", raised.Number, "evidence", reason, "odds", v.Odds, "sessions", ended)
-	if by.Session.Peer.IsValid() { // what other servers answered tells nothing of who sent it
+	if by.Session.Peer.IsValid() {
 		log = log.With("peer", by.Session.Peer.String())
 	}
 	log.Error("an account was contained: somebody else seems to use it")

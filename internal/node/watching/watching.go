@@ -158,16 +158,17 @@ func (w *Watchers) Learn(ctx context.Context, dir *directory.Snapshot) {
 	}
 }
 
-// submittedWith returns what of an account's credentials a message was submitted with.
-func (w *Watchers) submittedWith(ctx context.Context, of mail.Address, id mail.ID) ([]accounts.Credential, error) {
-	used, err := w.o.Data.Facts.SubmittedWith(ctx, id)
-	if err != nil || len(used) == 0 {
-		return nil, err
+// submittedWith returns in what session a message was submitted, and with what of its account's credentials.
+func (w *Watchers) submittedWith(ctx context.Context, of mail.Address, id mail.ID) (watch.Handed, error) {
+	s, err := w.o.Data.Facts.SubmittedWith(ctx, id)
+	h := watch.Handed{Session: s.Session, At: s.At}
+	if err != nil || len(s.Credentials) == 0 {
+		return h, err
 	}
 	all, err := w.o.Data.Accounts.Credentials(of)
-	all = slices.DeleteFunc(all, func(c accounts.Credential) bool { return !slices.Contains(used, c.ID) })
-	if slices.Contains(used, accounts.TokenID) { // which none of the account's own is
-		all = append(all, accounts.Credential{ID: accounts.TokenID, Kind: accounts.KindToken})
+	h.Used = slices.DeleteFunc(all, func(c accounts.Credential) bool { return !slices.Contains(s.Credentials, c.ID) })
+	if slices.Contains(s.Credentials, accounts.TokenID) { // which none of the account's own is
+		h.Used = append(h.Used, accounts.Credential{ID: accounts.TokenID, Kind: accounts.KindToken})
 	}
-	return all, err
+	return h, err
 }

@@ -209,7 +209,7 @@ func TestWithWhatAMessageWasSubmitted(t *testing.T) {
 		}
 		got, err := p.submittedWith(t.Context(), p.alice, id)
 		var ids []string
-		for _, one := range got {
+		for _, one := range got.Used {
 			ids = append(ids, one.ID)
 		}
 		if err != nil || strings.Join(ids, " ") != c.want {

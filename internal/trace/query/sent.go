@@ -46,18 +46,31 @@ func (r *Reader) sent(ctx context.Context, t Term) (bool, error) {
 	return a.Older > 0, nil
 }
 
-// SubmittedWith returns the identifiers of the credentials with which a message was submitted; none
-// where that is not known any more.
-func (r *Reader) SubmittedWith(ctx context.Context, id mail.ID) (all []string, err error) {
+// Submitted is how a message was handed in. The zero Submitted is not known any more.
+type Submitted struct {
+	Credentials []string // the identifiers of those with which the session was opened
+	Session     fact.Session
+	At          time.Time
+}
+
+// SubmittedWith returns how a message was handed in, and with what.
+func (r *Reader) SubmittedWith(ctx context.Context, id mail.ID) (s Submitted, err error) {
 	a, err := r.Query(ctx, Query{Terms: []Term{{Field: FieldQueue, Text: id.String()}}, Kinds: []fact.Kind{fact.KindAccept}})
 	for _, e := range a.Entries {
-		for _, p := range e.Fact.Evidence {
-			if p.Name == fact.EvidenceCredential && e.Fact.Queue == id {
-				all = append(all, strings.Fields(p.Value)...)
+		f := e.Fact
+		if f.Queue != id {
+			continue
+		}
+		if s.At.IsZero() {
+			s.At, s.Session = f.At, fact.Session{Conn: f.Conn, Peer: f.Peer, Door: f.Door, Hello: f.Hello, TLS: f.TLS, Account: f.Account}
+		}
+		for _, p := range f.Evidence {
+			if p.Name == fact.EvidenceCredential {
+				s.Credentials = append(s.Credentials, strings.Fields(p.Value)...)
 			}
 		}
 	}
-	return all, err
+	return s, err
 }
 
 // Since returns the time of the oldest fact that is kept; zero: there is none.
