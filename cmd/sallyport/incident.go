@@ -110,7 +110,7 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("revoked     %s\n", r)
 	}
 	for _, o := range firsts(v.Seen) {
-		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
+		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), o.From(), o.Door, dash(o.Program))
 	}
 	if len(v.Cause.Recipients) > 0 {
 		c.prose("found with  a message of <%s> to %s\n", strings.Trim(v.Cause.Sender, "<>"), some(v.Cause.Recipients))
@@ -161,7 +161,7 @@ func tellPause(c console, v operate.IncidentShown) {
 		c.prose("evidence    %s\n", e)
 	}
 	for _, o := range firsts(v.Seen) {
-		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
+		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), o.From(), o.Door, dash(o.Program))
 	}
 	if v.State != incident.StateOpen {
 		tellEnd(c, v)
@@ -182,7 +182,11 @@ func tellNext(c console, v operate.IncidentShown) {
 		stops = "it sends nothing, and programs that sign in with what was not revoked read on"
 	}
 	c.prose("\nMail for the account is still delivered; %s. What next:\n", stops)
-	c.prose("  sallyport account passwd %s --generate    gives it another password\n", account)
+	password, does := v.NewPassword()
+	if tokens := v.Tokens(); tokens != "" {
+		c.prose("  %s\n", tokens)
+	}
+	c.prose("  %s    %s\n", password, does)
 	if v.Forward != nil {
 		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", account)
 	}
@@ -190,16 +194,6 @@ func tellNext(c console, v operate.IncidentShown) {
 	c.prose("  sallyport incident export %d --to incident-%d.zip    writes the signed evidence for others\n", v.Number, v.Number)
 	c.prose("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)
 	c.prose("  sallyport incident release %d --false-alarm --all    nothing was wrong\n", v.Number)
-}
-
-func origin(o incident.Origin) string {
-	switch {
-	case o.Peer.IsValid():
-		return o.Peer.String()
-	case o.Network.IsValid():
-		return o.Network.String()
-	}
-	return "this host"
 }
 
 // firsts are so many as a person reads.
@@ -285,8 +279,9 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 	case v.Freed:
 		c.prose("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
 	case v.Incident.State == incident.StateOpen:
-		c.prose("%s stays contained until it has another password: sallyport account passwd %s --generate, then sallyport incident release %d\n",
-			v.Incident.Account, mail.ShellWord(v.Incident.Account.String()), v.Incident.Number)
+		password, does := v.Incident.NewPassword()
+		c.prose("%s stays contained until it has another password: %s (%s), then sallyport incident release %d\n",
+			v.Incident.Account, password, does, v.Incident.Number)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/bundle"
 	"sallyport/internal/mail"
@@ -84,5 +85,32 @@ func TestWhoMayNotWriteIsToldWhatHelps(t *testing.T) {
 	}
 	if got := unwritable(fs.ErrClosed); got != fs.ErrClosed {
 		t.Errorf("%v", got)
+	}
+}
+
+// What is printed to be typed next works as it stands, also where a directory keeps the account's password.
+func TestAnIncidentNamesTheWayToAnotherPassword(t *testing.T) {
+	alice, err := mail.ParseAddress("alice@local.test", mail.UTF8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for directory, want := range map[string]string{
+		"":       "sallyport account passwd alice@local.test --generate",
+		"people": "sallyport account passwd alice@local.test --directory",
+	} {
+		i := incident.Incident{Number: 7, State: incident.StateOpen, Account: alice, Directory: directory, Used: []string{accounts.TokenID}}
+		var show, end bytes.Buffer
+		tellIncident(console{out: &show}, operate.IncidentShown{Incident: i})
+		if err := (incidentArg{}).tell(console{out: &end}, operate.IncidentEnd{Incident: i}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(show.String(), "at the OpenID provider, first") {
+			t.Errorf("what a token needs is not said:\n%s", &show)
+		}
+		for what, text := range map[string]string{"show": show.String(), "purge": end.String()} {
+			if !strings.Contains(text, want) || directory != "" && !strings.Contains(text, "changed in the directory "+directory) {
+				t.Errorf("%s, directory %q:\n%s", what, directory, text)
+			}
+		}
 	}
 }

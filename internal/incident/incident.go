@@ -154,7 +154,7 @@ func (i Incident) MayEnd(a accounts.Account) error {
 
 // NewPassword is the command by which the account gets another password than the one that was revoked, and what it does.
 func (i Incident) NewPassword() (command, does string) {
-	command = "sallyport account passwd " + i.Account.String()
+	command = "sallyport account passwd " + mail.ShellWord(i.Account.String())
 	if i.Directory != "" {
 		return command + " --directory", "takes its password again, once it was changed in the directory " + i.Directory
 	}

@@ -8,7 +8,6 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/incident"
-	"sallyport/internal/mail"
 )
 
 func subject(about []incident.Incident) string {
@@ -53,9 +52,16 @@ func adminText(about []incident.Incident) string {
 			fmt.Fprintf(&b, "  %s\n", e)
 		}
 		for _, o := range i.Seen {
-			fmt.Fprintf(&b, "Seen: %s from %s at the door %s, program %s\n", o.At.UTC().Format(time.RFC3339), o.Peer, o.Door, o.Program)
+			fmt.Fprintf(&b, "Seen: %s from %s at the door %s, program %s\n", o.At.UTC().Format(time.RFC3339), o.From(), o.Door, cmp.Or(o.Program, "unknown"))
 		}
-		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, mail.ShellWord(i.Account.String()), i.Number)
+		password, does := i.NewPassword()
+		if i.Directory != "" {
+			password += "    " + does
+		}
+		if tokens := i.Tokens(); tokens != "" {
+			password = tokens + "\n  " + password
+		}
+		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  %s\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, password, i.Number)
 	}
 	return b.String()
 }
@@ -78,7 +84,7 @@ func contactText(i incident.Incident) string {
 	var b strings.Builder
 	b.WriteString(ownerText(i))
 	for _, o := range i.Seen {
-		fmt.Fprintf(&b, "\nIt was used at %s from %s, with the program %s.", o.At.UTC().Format(time.RFC3339), o.Peer, cmp.Or(o.Program, "unknown"))
+		fmt.Fprintf(&b, "\nIt was used at %s from %s, with the program %s.", o.At.UTC().Format(time.RFC3339), o.From(), cmp.Or(o.Program, "unknown"))
 	}
 	if len(i.Seen) > 0 {
 		b.WriteString("\nIf that was you, say so when you ask.\n")

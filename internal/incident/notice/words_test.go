@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/directory"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
@@ -60,6 +61,19 @@ func TestWhatTheAdministratorReads(t *testing.T) {
 	shy := i
 	shy.Account = w.addr("o'brien@local.test")
 	wantAll(t, "an address that a shell would not take", adminText([]incident.Incident{shy}), []string{`sallyport account passwd 'o'\''brien@local.test' --generate` + "\n"})
+	wantAll(t, "a password kept here", adminText([]incident.Incident{i}), []string{"\n  sallyport account passwd alice@local.test --generate\n"})
+	listed := i
+	listed.Directory, listed.Seen = "people", []incident.Origin{{Door: "sendmail", At: w.now}}
+	wantAll(t, "a password of a directory, and a program of this host", adminText([]incident.Incident{listed}), []string{
+		"\n  sallyport account passwd alice@local.test --directory    takes its password again, once it was changed in the directory people\n",
+		"Seen: 2026-11-28T09:00:00Z from this host at the door sendmail, program unknown\n",
+	}, "--generate", "invalid")
+	token := i
+	token.Used = []string{"app-7", accounts.TokenID}
+	wantAll(t, "a token", adminText([]incident.Incident{token}), []string{"\n  at the OpenID provider, first: end the sessions there", "\n  sallyport account passwd alice@local.test --generate\n"})
+	token.Used = token.Used[:1]
+	wantAll(t, "no token", adminText([]incident.Incident{token}), nil, "provider")
+	wantAll(t, "the contact, of a program of this host", contactText(listed), []string{"It was used at 2026-11-28T09:00:00Z from this host, with the program unknown."}, "invalid")
 	wantAll(t, "a digest", adminText([]incident.Incident{over, i}), []string{"Incident 6 of alice@local.test is released, by uid 0.\nshe called\n\nIncident 7: ", "Why: 4 of 4 are new\n\n"}, "a new network", "What next", "Seen")
 	paused := incident.Incident{
 		Number: 8, State: incident.StateOpen, Shared: incident.Shared{Kind: incident.KindNetwork, Text: "192.0.2.0/24"}, At: w.now, By: "the detector", Reason: "200 accounts", Evidence: []string{"30 each"},

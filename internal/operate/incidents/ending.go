@@ -19,7 +19,7 @@ import (
 func MayNotEnd(err error) error {
 	if errors.Is(err, incident.ErrCredential) {
 		return call.Refused("the account was contained on evidence, and the password that was used is revoked; give it another one first " +
-			"(sallyport account passwd), or say that nothing was wrong (sallyport incident release NUMBER --false-alarm): it then signs in with what else it has")
+			"(sallyport account passwd; with --directory, once its directory has another), or say that nothing was wrong (sallyport incident release NUMBER --false-alarm): it then signs in with what else it has")
 	}
 	return err
 }
