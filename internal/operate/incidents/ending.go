@@ -117,7 +117,7 @@ func (op *Actions) ofIncident(ctx context.Context, i incident.Incident, r Incide
 	var chosen []mail.ID
 	held := true
 	err := op.o.Queue.List(ctx, spool.Filter{Account: i.Account, Held: &held}, func(e spool.Entry) (bool, error) {
-		if r.All || wanted[e.ID] {
+		if during(i, e) && (r.All || wanted[e.ID]) {
 			chosen = append(chosen, e.ID)
 			delete(wanted, e.ID)
 		}
@@ -127,7 +127,7 @@ func (op *Actions) ofIncident(ctx context.Context, i incident.Incident, r Incide
 		return nil, err
 	}
 	for id := range wanted {
-		return nil, call.NotFound("no message " + id.String() + " of " + i.Account.String() + " is held")
+		return nil, call.NotFound("no message " + id.String() + " of " + i.Account.String() + " is held that came before incident " + strconv.FormatUint(i.Number, 10) + " ended")
 	}
 	return chosen, nil
 }
@@ -208,7 +208,7 @@ func (op *Actions) purgeSome(ctx context.Context, by call.Caller, i incident.Inc
 	var kept []incident.Kept
 	held := true
 	err := op.o.Queue.List(ctx, spool.Filter{Account: i.Account, Held: &held}, func(e spool.Entry) (bool, error) {
-		if !all && e.Received.Before(i.Since) {
+		if !all && e.Received.Before(i.Since) || !during(i, e) {
 			return true, nil
 		}
 		kept = append(kept, op.keptOf(ctx, e))

@@ -99,6 +99,9 @@ func (op *Actions) exportedHeaders(ctx context.Context, c *bundle.Contents) erro
 	}
 	held := true
 	err := op.o.Queue.List(ctx, spool.Filter{Account: c.Incident.Account, Held: &held}, func(e spool.Entry) (bool, error) {
+		if !during(c.Incident, e) {
+			return true, nil
+		}
 		take(func() bundle.Header {
 			return bundle.Header{Queue: e.ID, What: "held", Text: op.headerOf(ctx, e)}
 		})

@@ -70,6 +70,12 @@ type IncidentEnd struct {
 	Purged   int               `json:"purged,omitempty"`
 }
 
+// during reports whether a message can be of an incident: none is that came after it had ended, which may be another
+// incident's, or of whoever has the address since.
+func during(i incident.Incident, e spool.Entry) bool {
+	return i.State == incident.StateOpen || !e.Received.After(i.Closed)
+}
+
 // maxShownHeld is how many held messages an incident shows one by one.
 const maxShownHeld = 200
 
@@ -104,14 +110,19 @@ func (op *Actions) IncidentShow(ctx context.Context, _ call.Caller, r IncidentRe
 	if i.Account.IsZero() {
 		return v, nil // no account did anything, and none is held
 	}
-	if a, err := op.o.Incidents.Accounts.Get(i.Account); err == nil {
+	who := op.o.Holder(i.Account, i.At)
+	if a, err := op.o.Incidents.Accounts.Get(who); err == nil && (i.State == incident.StateOpen || !a.Created.After(i.At)) {
 		v.Standing, v.ReadsOn, v.PasswordChanged = a.Standing.String(), a.ReadsOn, a.PasswordChanged
+		v.Forward = op.o.Forward(who)
 	}
-	if v.Story, err = op.Story(ctx, op.o.Names(op.o.Holder(i.Account, i.At)), i.Since); err != nil {
+	if v.Story, err = op.Story(ctx, op.o.Names(who), i.Since); err != nil {
 		return v, err
 	}
 	held := true
 	err = op.o.Queue.List(ctx, spool.Filter{Account: i.Account, Held: &held}, func(e spool.Entry) (bool, error) {
+		if !during(i, e) {
+			return true, nil
+		}
 		if len(v.Held) == maxShownHeld {
 			v.MoreHeld++
 			return true, nil
@@ -122,7 +133,6 @@ func (op *Actions) IncidentShow(ctx context.Context, _ call.Caller, r IncidentRe
 	if err != nil {
 		return v, err
 	}
-	v.Forward = op.o.Forward(i.Account)
 	if v.Others, err = op.others(ctx, i); err != nil {
 		return v, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/incident"
 	"sallyport/internal/operate"
@@ -214,5 +215,42 @@ func TestAnIncidentTellsWhoReadsOn(t *testing.T) {
 	operator.Check(t, err)
 	if v, err := c.IncidentShow(t.Context(), operate.IncidentRef{Number: 2}); err != nil || !v.ReadsOn {
 		t.Errorf("one of which it is known: %+v, %v", v, err)
+	}
+}
+
+// An incident that is over touches nothing that came after it: what is held then is another incident's, or is held for another
+// reason, and an account that is made anew is somebody else's.
+func TestAnIncidentThatIsOverTouchesNothingLater(t *testing.T) {
+	w := operator.New(t)
+	c, _, _ := w.Contained(t)
+	_, err := c.IncidentRelease(t.Context(), operate.IncidentRelease{Number: 1, FalseAlarm: true})
+	operator.Check(t, err)
+	time.Sleep(2 * time.Millisecond)
+	later := w.Put(t, "alice@local.test").String()
+	_, err = c.QueueHold(t.Context(), operate.QueueChange{Select: operate.Select{IDs: []string{later}}, Reason: "looks odd"})
+	operator.Check(t, err)
+	v, err := c.IncidentShow(t.Context(), operate.IncidentRef{Number: 1})
+	if operator.Check(t, err); len(v.Held) != 2 || v.Standing != "active" {
+		t.Errorf("%d are held of it, %s", len(v.Held), v.Standing)
+	}
+	_, err = c.IncidentRelease(t.Context(), operate.IncidentRelease{Number: 1, Messages: []string{later}})
+	operator.WantCode(t, err, call.CodeNotFound)
+	end, err := c.IncidentPurge(t.Context(), operate.IncidentPurge{Number: 1, All: true})
+	if operator.Check(t, err); end.Purged != 2 {
+		t.Errorf("%d are purged", end.Purged)
+	}
+	end, err = c.IncidentRelease(t.Context(), operate.IncidentRelease{Number: 1, All: true})
+	if operator.Check(t, err); end.Released != 0 {
+		t.Errorf("%d are released", end.Released)
+	}
+	if m, err := c.QueueShow(t.Context(), operate.QueueRef{ID: later}); err != nil || m.State != "held" {
+		t.Errorf("what came later is %q: %v", m.State, err)
+	}
+	_, err = c.AccountRemove(t.Context(), operate.AccountRef{Address: "alice@local.test"})
+	operator.Check(t, err)
+	time.Sleep(2 * time.Millisecond)
+	w.Account(t, "alice@local.test")
+	if v, err = c.IncidentShow(t.Context(), operate.IncidentRef{Number: 1}); err != nil || v.Standing != "" {
+		t.Errorf("a namesake stands for the account of an incident: %q, %v", v.Standing, err)
 	}
 }
