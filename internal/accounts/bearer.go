@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"sallyport/internal/guess"
@@ -22,7 +23,8 @@ const TokenID = "token"
 
 // SignInByToken checks an access token for an account. It is what OAUTHBEARER and XOAUTH2 do.
 // The error is a SignInError or one of the store. A token that was refused once is no new
-// guess, and the provider is not asked about it again.
+// guess, and is not looked at again for a while: its time may come, the provider may publish its key, or
+// the administrator mend what it is judged by, with which it is looked at at once.
 func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer) (Proof, error) {
 	if p.TLS == nil {
 		return Proof{}, fail(ErrClear, RuleClear, "the connection is not encrypted")
@@ -37,8 +39,8 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 	}
 	key := a.Key()
 	r := i.record(key)
-	t := trial{key: key, account: r, guess: i.guessOf(key, r, p), memo: memoKeyOf(i.cacheKey, key, 0, token, []byte(TokenID))}
-	ticket, err := i.recallToken(t)
+	t := trial{key: key, account: r, guess: i.guessOf(key, r, p), memo: memoKeyOf(i.cacheKey, key, 0, token, []byte(TokenID), judge.Mark())}
+	ticket, err := i.recallToken(&t)
 	if errors.Is(err, ErrTooMany) {
 		return i.beyondRates(ctx, judge, token, t, p, err)
 	}
@@ -113,7 +115,7 @@ func scopeOf(p oidc.Person) (s Scope) {
 }
 
 // recallToken asks the rates, as for a password.
-func (i *Identity) recallToken(t trial) (guess.Ticket, error) {
+func (i *Identity) recallToken(t *trial) (guess.Ticket, error) {
 	i.screened.Lock()
 	defer i.screened.Unlock()
 	now := i.o.Now()
@@ -122,7 +124,7 @@ func (i *Identity) recallToken(t trial) (guess.Ticket, error) {
 	switch {
 	case !v.OK:
 		return guess.Ticket{}, limited(v)
-	case !v.Judge():
+	case !v.Judge() && i.denied.has(t.memo, now):
 		return guess.Ticket{}, fail(ErrToken, RuleToken, "the same refused token again")
 	}
 	return v.Ticket, nil
@@ -135,17 +137,25 @@ func (i *Identity) outdated(t trial, ticket guess.Ticket) error {
 	defer i.screened.Unlock()
 	now := i.o.Now()
 	i.guesses.Forgive(ticket, now)
-	i.wrong.put(t.memo, t.key, now)
+	i.deny(t, now)
 	return fail(ErrToken, RuleExpired, "the time of the access token is over")
 }
 
 // misjudged remembers a token that is good for nothing.
 func (i *Identity) misjudged(t trial, err error) error {
-	i.missed(t.account, t.guess)
+	if !t.guess.Repeat {
+		i.missed(t.account, t.guess)
+	}
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	i.wrong.put(t.memo, t.key, i.o.Now())
+	i.deny(t, i.o.Now())
 	return err
+}
+
+// deny remembers a token as one that counts for nothing now; the caller holds screened.
+func (i *Identity) deny(t trial, now time.Time) {
+	i.wrong.put(t.memo, t.key, now)
+	i.denied.put(t.memo, t.key, now)
 }
 
 // xoauth2 reads user=NAME ^A auth=Bearer TOKEN ^A ^A. A refusal ends it at once: clients that

@@ -347,3 +347,50 @@ func TestATokenForOneThing(t *testing.T) {
 		}
 	}
 }
+
+// A token that counts for nothing may count later. Tried again meanwhile it is no new guess, and it gets in soon after its time has
+// come, and at once when the administrator has mended by what it is judged.
+func TestARefusedTokenMayCountLater(t *testing.T) {
+	var judge *oidc.Judge
+	f := open(t, mem.New(), Options{Limits: cheapLimits(), Provider: func() *oidc.Judge { return judge }})
+	f.add(t, "alice@local.test", alicePassword)
+	p := oidctest.New(t, f.clock.Now)
+	judge = judgeOf(t, p.URL, f.clock.Now, (&net.Dialer{}).DialContext)
+	in := func(token string) Rule {
+		_, x := say(f.Identity, peerAt("198.51.100.7"), MechXOAuth2, xoauth2Of("alice@local.test", token))
+		return x.Attempt().Rule
+	}
+	later := func(d time.Duration) int64 { return f.clock.Now().Add(d).Unix() }
+	early := p.Token("alice@local.test", map[string]any{"nbf": later(5 * time.Minute), "exp": later(24 * time.Hour)})
+	for range 40 {
+		if got := in(early); got != RuleToken {
+			t.Fatalf("before its time: %s", got)
+		}
+	}
+	f.clock.advance(DefaultLimits().DeniedFor)
+	if got := in(early); got != RuleSignedIn {
+		t.Errorf("in its time: %s", got)
+	}
+	foreign := p.Token("alice@local.test", map[string]any{"aud": "https://other.example.org", "exp": later(24 * time.Hour)})
+	for range 12 {
+		if got := in(foreign); got != RuleToken {
+			t.Errorf("for somebody else: %s", got)
+		}
+		f.clock.advance(DefaultLimits().DeniedFor)
+	}
+	if r, guessed := f.GuessedAt(address(t, "alice@local.test")); guessed {
+		t.Errorf("one token again and again is called guessing: %+v", r)
+	}
+	if got := in(foreign); got != RuleToken {
+		t.Errorf("for somebody else: %s", got)
+	}
+	mended := judge.Provider()
+	mended.Audience = "https://other.example.org"
+	var err error
+	if judge, err = oidc.New(mended, oidc.Means{Limits: oidc.DefaultLimits(), Now: f.clock.Now, Dial: (&net.Dialer{}).DialContext}); err != nil {
+		t.Fatal(err)
+	}
+	if got := in(foreign); got != RuleSignedIn {
+		t.Errorf("mended: %s", got)
+	}
+}

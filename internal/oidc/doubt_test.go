@@ -61,7 +61,7 @@ func TestBoundsOfATokensForm(t *testing.T) {
 	long := h.p.NewKey(strings.Repeat("k", 256))
 	h.away(h.p.Sign(long, "at+jwt", claims), "none of the provider's")
 	long.KeyID += "k"
-	h.refuses(h.p.Sign(long, "at+jwt", claims), "it names no key")
+	h.refuses(h.p.Sign(long, "at+jwt", claims), "the name of its key is longer")
 	good := strings.Split(h.p.Token("alice@example.org", nil), ".")
 	h.refuses(good[0]+".!."+good[2], "its claims cannot be read")
 	h.refuses(good[0]+"."+base64.RawURLEncoding.EncodeToString([]byte("[]"))+"."+good[2], "its claims cannot be read")

@@ -3,8 +3,10 @@ package oidc
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +38,7 @@ type Judge struct {
 	answers  *lru.Cache[[32]byte, answer]
 	// authorities are those that the provider is trusted by, as they were read; nil: the system's.
 	authorities []byte
+	mark        [sha256.Size]byte
 }
 
 // New returns the judge; it asks nobody yet.
@@ -49,7 +52,8 @@ func New(p Provider, m Means) (*Judge, error) {
 	}
 	k := &keys{p: p, m: m, http: client, turn: make(chan struct{}, 1)}
 	return &Judge{
-		p: p, m: m, keys: k, authorities: pem, asking: make(chan struct{}, m.Limits.Asked), answers: newAnswers(m.Limits),
+		mark: sha256.Sum256(append([]byte(fmt.Sprintf("%#v", p)), pem...)),
+		p:    p, m: m, keys: k, authorities: pem, asking: make(chan struct{}, m.Limits.Asked), answers: newAnswers(m.Limits),
 		verifier: oidc.NewVerifier(p.Issuer, k, &oidc.Config{ClientID: p.Audience, SupportedSigningAlgs: algorithmNames(), Now: m.Now}),
 	}, nil
 }
@@ -64,6 +68,9 @@ func Build(p Provider, m Means, last *Judge) (*Judge, error) {
 	return next, err
 }
 
+// Mark is another one wherever tokens are judged otherwise.
+func (j *Judge) Mark() []byte { return j.mark[:] }
+
 // Provider returns whose tokens are judged.
 func (j *Judge) Provider() Provider { return j.p }
 
@@ -75,7 +82,7 @@ type claims struct {
 	Expires   seconds  `json:"exp"`
 	NotBefore seconds  `json:"nbf"`
 	Issued    seconds  `json:"iat"`
-	Scope     string   `json:"scope"`
+	Scope     list     `json:"scope"` // a text with blanks, RFC 8693 §4.2; a list where Duende makes it
 	Scopes    list     `json:"scp"`
 	Party     string   `json:"azp"`
 	Client    string   `json:"client_id"`
@@ -85,6 +92,7 @@ type claims struct {
 	Hash      string   `json:"at_hash"`
 	Verified  verified `json:"email_verified"`
 	name      string   // of the claim that is the address
+	cid       string   // what Okta calls the client; elsewhere it may be anything
 }
 
 // list is a string or a list of them. RFC 7519 §4.1.3
@@ -119,7 +127,11 @@ func (p Provider) read(payload []byte) (c claims, err error) {
 	if json.Unmarshal(payload, &c) != nil || json.Unmarshal(payload, &all) != nil {
 		return c, refused("its claims cannot be read")
 	}
-	_ = json.Unmarshal(all[p.Claim], &c.name) // what is no text is no address
+	_ = json.Unmarshal(all["cid"], &c.cid)
+	var only []string // an attribute that may have several values is a list of the one that it has
+	if json.Unmarshal(all[p.Claim], &c.name) != nil && json.Unmarshal(all[p.Claim], &only) == nil && len(only) == 1 {
+		c.name = only[0]
+	}
 	return c, nil
 }
 
@@ -248,8 +260,8 @@ func (p Provider) plausible(h header, c claims, m Means) error {
 		return refused("it is signed with %s", mail.Printable(h.Algorithm, mail.WordShown))
 	case len(h.Critical) > 0:
 		return refused("it demands extensions") // RFC 7515 §4.1.11
-	case h.Key == "" || len(h.Key) > mostKeyName:
-		return refused("it names no key")
+	case len(h.Key) > mostKeyName:
+		return refused("the name of its key is longer than one is")
 	case !accessType(h.Type):
 		return refused("its type is %s", mail.Printable(h.Type, mail.WordShown))
 	}
@@ -293,7 +305,10 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 			return Person{}, refused("it names two clients")
 		}
 	}
-	scopes := append(strings.Fields(c.Scope), c.Scopes...)
+	if client == "" {
+		client = c.cid
+	}
+	scopes := slices.Concat(c.Scope, c.Scopes)
 	sends := slices.Contains(scopes, p.Scope)
 	reads := sends
 	if p.ReadScope != "" {

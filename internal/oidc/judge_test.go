@@ -3,15 +3,19 @@ package oidc
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"sallyport/internal/oidc/oidctest"
 )
@@ -107,6 +111,10 @@ func TestTokens(t *testing.T) {
 		"a client of the other name":  {"azp": nil, "appid": oidctest.Client},
 		"scopes as a list":            {"scope": nil, "scp": []string{"x", oidctest.Scope}},
 		"scopes as a text":            {"scope": nil, "scp": "x " + oidctest.Scope},
+		"scopes of Duende":            {"scope": []string{"openid", oidctest.Scope}},
+		"the client of Okta":          {"azp": nil, "cid": oidctest.Client},
+		"a cid beside the client":     {"cid": 7},
+		"an address in a list":        {"email": []string{"alice@example.org"}},
 		"one audience":                {"aud": oidctest.Audience},
 		"verified in quotes":          {"email_verified": "true"},
 		"the type of Keycloak":        {"typ": "Bearer"},
@@ -124,10 +132,12 @@ func TestTokens(t *testing.T) {
 		"expected audience":       {"aud": []string{"https://else.example"}},
 		"not among oidc.clients":  {"azp": "stranger"},
 		"clients: \"\"":           {"azp": nil},
+		"clients: \"stranger\"":   {"azp": nil, "cid": "stranger"},
 		"it names two clients":    {"client_id": "other"},
 		"it lacks the scope smtp": {"scope": "openid"},
 		"has not verified":        {"email_verified": false},
 		"email is no address":     {"email": "alice"},
+		"its claim email is no":   {"email": []string{"alice@example.org", "bob@example.org"}},
 		"its claims cannot be":    {"sub": 7},
 	} {
 		h.refuses(h.p.Token("alice@example.org", more), words)
@@ -165,7 +175,7 @@ func TestTokens(t *testing.T) {
 	// Forms that a header can have without a signature that counts.
 	body := strings.Split(good, ".")[1]
 	for head, words := range map[string]string{
-		`{"alg":"none","kid":"key-1"}`: "it is signed with", `{"alg":"HS256","kid":"key-1"}`: "it is signed with", `{"alg":"ES256"}`: "it names no key",
+		`{"alg":"none","kid":"key-1"}`: "it is signed with", `{"alg":"HS256","kid":"key-1"}`: "it is signed with",
 		`{"alg":"ES256","kid":"key-1","crit":["x"]}`: "it demands extensions",
 	} {
 		h.refuses(base64.RawURLEncoding.EncodeToString([]byte(head))+"."+body+".AAAA", words)
@@ -220,6 +230,79 @@ func TestKeysOfTheProvider(t *testing.T) {
 	h.p.Down(false)
 	h.wait(30 * time.Second)
 	h.takes(h.p.Token("alice@example.org", nil))
+}
+
+// A key that nobody here can read, or with a certificate that nobody can, takes nothing from the others. RFC 7517 §5
+func TestKeysOfOtherKinds(t *testing.T) {
+	for name, strange := range map[string]string{
+		"a kind of tomorrow":   `{"kty":"AKP","alg":"ML-DSA-44","kid":"x","pub":"AAAA"}`,
+		"to agree on a secret": `{"kty":"OKP","crv":"X25519","kid":"x","use":"enc","x":"3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"}`,
+		"a curve of coins":     `{"kty":"EC","crv":"secp256k1","kid":"x","x":"AAAA","y":"AAAA"}`,
+		"without a kind":       `{"kid":"x"}`,
+		"half a key":           `{"kty":"RSA","kid":"x","e":"AQAB"}`,
+		"no key":               `7`,
+	} {
+		h := newHouse(t, nil)
+		own := h.key()
+		h.p.Says("/keys", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, `{"keys":[%s,%s]}`, strange, own) })
+		t.Log(name)
+		h.takes(h.p.Token("alice@example.org", nil))
+	}
+	h := newHouse(t, nil)
+	own := strings.TrimSuffix(h.key(), "}")
+	h.p.Says("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"keys":[%s,"x5c":["AAAA"],"x5t":"AAAA","x5u":"%%"}]}`, own)
+	})
+	h.takes(h.p.Token("alice@example.org", nil))
+	h = newHouse(t, nil)
+	h.p.Says("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"keys":[{"kty":"AKP","kid":"x"}]}`)
+	})
+	h.away(h.p.Token("alice@example.org", nil), "no key that signs")
+}
+
+// key is the public key that the provider signs with, as JSON.
+func (h *house) key() string {
+	h.Helper()
+	k := h.p.Key()
+	text, err := k.Public().MarshalJSON()
+	if err != nil {
+		h.Fatal(err)
+	}
+	return string(text)
+}
+
+// A token that names no key is of the only one that the provider has, whether that has an id or not; of several none is taken.
+func TestTheOnlyKey(t *testing.T) {
+	for _, id := range []string{"", "its name"} {
+		h := newHouse(t, nil)
+		now := h.p.NewKey(id)
+		bare := func() string {
+			return h.p.Sign(jose.JSONWebKey{Key: now.Key}, "at+jwt", h.p.Claims("alice@example.org", nil))
+		}
+		publish := func(more ...jose.JSONWebKey) {
+			set := jose.JSONWebKeySet{Keys: append([]jose.JSONWebKey{now.Public()}, more...)}
+			h.p.Says("/keys", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(set) })
+		}
+		publish()
+		h.takes(bare())
+		h.takes(bare())
+		h.asked("/keys", 1)
+		// It is rotated: nobody knows until the provider is asked again, and it is asked no sooner than for any other key.
+		now = h.p.NewKey(id)
+		publish()
+		h.away(bare(), "a moment ago")
+		h.wait(30 * time.Second)
+		h.takes(bare())
+		h.asked("/keys", 2)
+		h.wait(30 * time.Second)
+		h.refuses(bare()[:len(bare())-4]+"AAAA", "its signature is wrong")
+		h.asked("/keys", 3)
+		other := h.p.NewKey("another")
+		publish(other.Public())
+		h.wait(15 * time.Minute)
+		h.refuses(bare(), "the provider has several")
+	}
 }
 
 // A flood of made-up keys is answered from memory, and disturbs nobody whose key is known.

@@ -47,15 +47,20 @@ type keys struct {
 
 	mu      sync.Mutex
 	all     map[string]jose.JSONWebKey
-	more    bool      // the provider has keys that were left out, since there are more than Limits.Keys
-	asks    string    // URL of the introspection endpoint
-	fetched time.Time // zero: never
+	only    *jose.JSONWebKey // the one that signs, whatever its id; nil: there are several
+	more    bool             // the provider has keys that were left out, since there are more than Limits.Keys
+	asks    string           // URL of the introspection endpoint
+	fetched time.Time        // zero: never
 	tried   time.Time
 	fault   error // of the last try
 }
 
-// anyKey is the id of no key: whoever asks for it wants to know the provider alone.
-const anyKey = ""
+// anyKey is the id of no key: whoever asks for it wants to know the provider alone. anotherKey is that of
+// one which the provider does not have yet.
+const (
+	anyKey     = ""
+	anotherKey = "\x00"
+)
 
 // of returns the key of an id. One that is not known is looked for at the provider, but
 // never sooner than a rest after the last time: a flood of made-up ids is answered from memory.
@@ -136,13 +141,14 @@ func (k *keys) fetch(ctx context.Context) {
 	defer k.mu.Unlock()
 	k.tried, k.fault = k.m.Now(), err
 	if err == nil {
-		k.all, k.more, k.asks, k.fetched = d.keys, d.more, d.asks, k.tried
+		k.all, k.only, k.more, k.asks, k.fetched = d.keys, d.only, d.more, d.asks, k.tried
 	}
 }
 
 // description is what a provider says of itself.
 type description struct {
 	keys map[string]jose.JSONWebKey
+	only *jose.JSONWebKey
 	more bool // it has more keys than are taken
 	asks string
 }
@@ -165,26 +171,61 @@ func (k *keys) ask(ctx context.Context) (d description, err error) {
 	if k.p.Introspect != "" && secure(at.Asks) != nil {
 		return d, errors.New("the provider has no introspection_endpoint with https")
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := k.get(ctx, at.Keys, &set); err != nil {
 		return d, err
 	}
-	d.asks, d.keys = at.Asks, map[string]jose.JSONWebKey{}
-	for _, key := range set.Keys {
-		// A key without an id is found by no token, and a secret one verifies for whoever knows it.
-		if key.KeyID == "" || !key.IsPublic() || !key.Valid() || key.Use != "" && key.Use != "sig" {
-			continue
-		}
-		if _, again := d.keys[key.KeyID]; !again && len(d.keys) >= k.m.Limits.Keys {
-			d.more = true
-			break
-		}
-		d.keys[key.KeyID] = key
-	}
-	if len(d.keys) == 0 {
+	d.asks = at.Asks
+	d.take(set.Keys, k.m.Limits.Keys)
+	if len(d.keys) == 0 && d.only == nil {
 		return d, errors.New("the provider has no key that signs")
 	}
 	return d, nil
+}
+
+// take takes so many keys of a set at most.
+func (d *description) take(set []json.RawMessage, most int) {
+	d.keys = map[string]jose.JSONWebKey{}
+	sign := 0
+	for _, raw := range set {
+		key, signs := signing(raw)
+		if !signs {
+			continue
+		}
+		if d.only = nil; sign == 0 {
+			d.only = &key
+		}
+		sign++
+		switch _, again := d.keys[key.KeyID]; {
+		case key.KeyID == "" || key.KeyID == anotherKey: // no token finds it
+		case !again && len(d.keys) >= most:
+			d.more = true
+			return
+		default:
+			d.keys[key.KeyID] = key
+		}
+	}
+}
+
+// signing reads a key that tokens may be signed with; false: it is none. One of a kind that nobody here knows, or that
+// cannot be read, takes nothing from the others. RFC 7517 §5. The certificate that may come with a key is not asked
+// for anything, so that nothing depends on its form.
+func signing(raw json.RawMessage) (key jose.JSONWebKey, signs bool) {
+	var parts map[string]json.RawMessage
+	if json.Unmarshal(raw, &parts) != nil {
+		return key, false
+	}
+	for _, beside := range []string{"x5c", "x5t", "x5t#S256", "x5u"} {
+		delete(parts, beside)
+	}
+	bare, err := json.Marshal(parts)
+	if err != nil || json.Unmarshal(bare, &key) != nil {
+		return jose.JSONWebKey{}, false
+	}
+	// A secret one verifies for whoever knows it.
+	return key, key.IsPublic() && key.Valid() && (key.Use == "" || key.Use == "sig")
 }
 
 func (k *keys) get(ctx context.Context, from string, into any) error {
@@ -229,10 +270,50 @@ func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) 
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, refused("it is no JWT with one signature")
 	}
-	key, err := k.of(ctx, jws.Signatures[0].Header.KeyID)
+	id := jws.Signatures[0].Header.KeyID
+	if id == anyKey {
+		return k.lone(ctx, jws)
+	}
+	key, err := k.of(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	return payloadOf(jws, &key)
+}
+
+// lone verifies a token that names no key, by the only one that the provider has. OpenID Connect Core §10.1. The
+// provider may have another one by now: it is asked as for a key that is not known.
+func (k *keys) lone(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+	if _, err := k.of(ctx, anyKey); err != nil {
+		return nil, err
+	}
+	only, err := k.theOnly()
+	if err != nil {
+		return nil, err
+	}
+	if payload, err := jws.Verify(only); err == nil {
+		return payload, nil
+	}
+	var asked *Refused
+	if _, err := k.of(ctx, anotherKey); !errors.As(err, &asked) {
+		return nil, err
+	}
+	if only, err = k.theOnly(); err != nil {
+		return nil, err
+	}
+	return payloadOf(jws, only)
+}
+
+func (k *keys) theOnly() (*jose.JSONWebKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.only == nil {
+		return nil, refused("it names no key, and the provider has several")
+	}
+	return k.only, nil
+}
+
+func payloadOf(jws *jose.JSONWebSignature, key *jose.JSONWebKey) ([]byte, error) {
 	payload, err := jws.Verify(key)
 	if err != nil {
 		return nil, refused("its signature is wrong")
