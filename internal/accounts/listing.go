@@ -29,6 +29,9 @@ type Listing struct {
 	// Doubtful are accounts, by mail.Address.Key, of which the directory does not tell whose
 	// they are. They stay as they are.
 	Doubtful map[string]bool
+	// Replaced plans what else ends with the person who had an address that is another one's now, in the
+	// act by which it is; nil: nothing does.
+	Replaced func(mail.Address) []store.Planner
 }
 
 // Adopted says what a listing came to.
@@ -44,7 +47,7 @@ const (
 	ListedChanged  = "changed in its directory"
 	ListedAbsent   = "no longer listed by its directory"
 	ListedAgain    = "listed again by its directory"
-	ListedOther    = "another entry in its directory, so that the app passwords and certificates of the former are revoked"
+	ListedOther    = "another entry in its directory: app passwords, certificates, forward and rights of the former person end, and the mailbox stays"
 	ListedDisputed = "listed by a directory, though it comes from elsewhere"
 	ListedSettled  = "no longer listed by another directory"
 )
@@ -54,7 +57,7 @@ const listedAtOnce = 200
 
 // Adopt makes the accounts of a directory what a listing says. What is ours of an account
 // (its freeze, its app passwords, its limits) stays, whatever a directory says, but for what
-// opens an account whose entry is another one now; and what holds for an account holds for the one
+// opens an account whose entry is another one now, and what Replaced says; and what holds for an account holds for the one
 // that its entry has under another address. facts tells what is recorded with each
 // change. Errors: ErrFull, and those of the store; then part of it may be done, and the same
 // listing does the rest.
@@ -66,9 +69,9 @@ func (i *Identity) Adopt(ctx context.Context, l Listing, facts func(a mail.Addre
 		return done, ctx.Err()
 	}
 	work := i.planned(l, &done)
-	for batch := range slices.Chunk(work, listedAtOnce) {
+	for _, batch := range batches(work) {
 		for try := 0; ; try++ {
-			err := i.adopt(ctx, l.Directory, batch, facts, &done)
+			err := i.adopt(ctx, l, batch, facts, &done)
 			if err == nil {
 				break
 			}
@@ -85,6 +88,25 @@ type listed struct {
 	address mail.Address
 	said    *Listed
 	former  string // the key of the account that its entry had before; "": none
+	other   bool   // it is another entry's than before
+}
+
+// batches are what one transaction changes each. An account that is another person's now has one of its own, behind all
+// others, since other rooms have their share in it.
+func batches(work []listed) (all [][]listed) {
+	var rest []listed
+	var others [][]listed
+	for _, w := range work {
+		if w.other {
+			others = append(others, []listed{w})
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	for batch := range slices.Chunk(rest, listedAtOnce) {
+		all = append(all, batch)
+	}
+	return append(all, others...)
 }
 
 // planned returns the accounts that a listing changes, by what memory has of them.
@@ -101,8 +123,10 @@ func (i *Identity) planned(l Listing, done *Adopted) (work []listed) {
 		if l.Doubtful[key] {
 			continue
 		}
-		if r == nil || r.Standing != StandingUnknown && l.change(r, p) != "" {
+		if r == nil {
 			work = append(work, listed{address: p.Address, said: p})
+		} else if change := l.change(r, p); r.Standing != StandingUnknown && change != "" {
+			work = append(work, listed{address: p.Address, said: p, other: change == ListedOther})
 		}
 	}
 	i.accounts.Range(func(k, v any) bool {
@@ -223,7 +247,11 @@ func (i *Identity) edited(l Listing, old *record, w listed, change string, revis
 	case ListedAbsent:
 		next.Source.Absent, next.Revision = true, revision
 	case ListedOther:
-		next.held, next.Revision = nil, revision
+		now := i.o.Now().UTC()
+		next.held, next.Revision, next.PasswordChanged, next.PasswordRevision = nil, revision, now, revision
+		if next.Standing == StandingActive { // else what was is why it is frozen
+			next.Created = now
+		}
 		fallthrough
 	default:
 		// Who may not send any more loses the sessions in which he does.
@@ -293,8 +321,7 @@ func (i *Identity) succeed(ctx context.Context, next *record, w listed, isNew bo
 }
 
 // adopt changes the accounts of one transaction.
-func (i *Identity) adopt(ctx context.Context, directory string, batch []listed, facts func(mail.Address, string) [][]byte, done *Adopted) error {
-	l := Listing{Directory: directory}
+func (i *Identity) adopt(ctx context.Context, l Listing, batch []listed, facts func(mail.Address, string) [][]byte, done *Adopted) error {
 	revisionValue, revision, err := i.storedRevision(ctx)
 	if err != nil {
 		return err
@@ -302,57 +329,94 @@ func (i *Identity) adopt(ctx context.Context, directory string, batch []listed, 
 	tx := store.Tx{Bulk: true, Preconditions: []store.Precondition{holds([]byte(keyRevision), revisionValue)}}
 	var keys []string
 	var counts Adopted
+	var with []store.Planner
 	for _, w := range batch {
-		key := w.address.Key()
-		value, old, err := i.stored(ctx, key)
-		if err != nil {
-			return err
-		}
-		change := ListedAdded
+		change, err := i.planListed(ctx, l, w, revision+1, int64(counts.Added), &tx, facts)
 		switch {
-		case old != nil && old.Standing == StandingUnknown, old == nil && w.said == nil:
+		case err != nil:
+			return err
+		case change == "":
 			continue
-		case old != nil:
-			if change = l.change(old, w.said); change == "" {
-				continue
-			}
-		case i.count.Load()+int64(counts.Added) >= int64(i.limits().Accounts):
-			return fmt.Errorf("%w: %d", ErrFull, i.limits().Accounts)
+		case w.other && l.Replaced != nil:
+			with = l.Replaced(w.address)
 		}
 		revision++
-		next, err := i.edited(l, old, w, change, revision)
-		if err != nil {
-			return err
-		}
-		told, err := i.succeed(ctx, next, w, old == nil, change)
-		if err != nil {
-			return err
-		}
-		tx.Preconditions = append(tx.Preconditions, holds(accountKey(key), value))
-		if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
-			return err
-		}
-		tx.Facts = append(tx.Facts, facts(next.Address, told)...)
-		keys = append(keys, key)
+		keys = append(keys, w.address.Key())
 		counts.count(change)
 	}
 	if len(keys) == 0 {
 		return nil
 	}
 	tx.Mutations = append(tx.Mutations, store.Mutation{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)})
+	tx, tell, err := tx.With(ctx, with...)
+	if err != nil {
+		return err
+	}
 	_, err = i.st.Apply(ctx, tx, store.Durable)
 	// Also after an error: the change may be in doubt.
+	var loadErr error
 	for _, key := range keys {
-		if loadErr := i.reload(context.WithoutCancel(ctx), key, 0); err == nil {
-			err = loadErr
-		}
+		loadErr = errors.Join(loadErr, i.reload(context.WithoutCancel(ctx), key, 0))
+	}
+	if told := tell(err); err == nil {
+		err = errors.Join(loadErr, told)
 	}
 	if err != nil {
 		return wrapStore("adopting the list of a directory", err)
 	}
+	if batch[0].other {
+		i.strange(keys[0])
+	}
 	i.noted(revision, len(keys))
 	done.Added, done.Changed, done.Absent = done.Added+counts.Added, done.Changed+counts.Changed, done.Absent+counts.Absent
 	return nil
+}
+
+// planListed adds to a transaction what a listing changes of one account, under a revision, where the transaction brings so many new
+// ones already. It returns what the change is called; "": there is none.
+func (i *Identity) planListed(ctx context.Context, l Listing, w listed, revision uint64, brings int64, tx *store.Tx,
+	facts func(mail.Address, string) [][]byte) (change string, err error) {
+	key := w.address.Key()
+	value, old, err := i.stored(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	change = ListedAdded
+	switch {
+	case old != nil && old.Standing == StandingUnknown, old == nil && w.said == nil:
+		return "", nil
+	case old != nil:
+		if change = l.change(old, w.said); change == "" || (change == ListedOther) != w.other {
+			return "", nil // else it was changed a moment ago, and the next list is judged by that
+		}
+	case i.count.Load()+brings >= int64(i.limits().Accounts):
+		return "", fmt.Errorf("%w: %d", ErrFull, i.limits().Accounts)
+	}
+	next, err := i.edited(l, old, w, change, revision)
+	if err != nil {
+		return "", err
+	}
+	told, err := i.succeed(ctx, next, w, old == nil, change)
+	if err != nil {
+		return "", err
+	}
+	tx.Preconditions = append(tx.Preconditions, holds(accountKey(key), value))
+	if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
+		return "", err
+	}
+	if w.other {
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: networksKey(key), Delete: true}, store.Mutation{Key: usedKey(key), Delete: true})
+	}
+	tx.Facts = append(tx.Facts, facts(next.Address, told)...)
+	return change, nil
+}
+
+// strange forgets the networks that an account knew, and when its credentials were used: they are another person's.
+func (i *Identity) strange(key string) {
+	i.load.Lock()
+	defer i.load.Unlock()
+	i.networks.Delete(key)
+	i.used.Delete(key)
 }
 
 // noted marks the changes up to a revision as mirrored, if all before them are.

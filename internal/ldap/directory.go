@@ -32,5 +32,18 @@ func (d *Directory) Close() {
 	d.passwords.close()
 }
 
+// leave has the next question begin with another server than one that failed, where there is one, and ends the connections to it that
+// nobody uses: each would take the time of one question to show what is known already.
+func (d *Directory) leave(s Server) {
+	if len(d.o.Servers) < 2 {
+		return
+	}
+	if at := d.at.Load(); d.o.Servers[at] == s {
+		d.at.CompareAndSwap(at, (at+1)%int64(len(d.o.Servers)))
+	}
+	d.searches.drop(s)
+	d.passwords.drop(s)
+}
+
 // Connections is how many passwords can be asked about at once.
 func (d *Directory) Connections() int { return d.limits.Connections }

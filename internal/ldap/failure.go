@@ -48,6 +48,8 @@ var (
 	ErrNobody = errors.New("no entry has this address")
 	// ErrSeveral: more than one entry has it, so that nobody can tell whose it is.
 	ErrSeveral = errors.New("several entries have this address")
+	// ErrUnclear: of the entry with the address nobody can tell whether it is a person's.
+	ErrUnclear = errors.New("the entry with this address is passed over")
 	// ErrBusy: too many questions wait already, or waited for too long.
 	ErrBusy = errors.New("too many questions wait for the directory")
 	// ErrTooMany: a list has more entries than Limits allow.
@@ -78,6 +80,33 @@ func failed(s Server, step Step, err error) error {
 		f.Code, f.Err = int(known.ResultCode), known.Err
 	}
 	return f
+}
+
+// The results by which a server says that it is not well, whoever is asked about. RFC 4511 appendix A.1
+const (
+	resultOperations  = 1
+	resultBusy        = 51
+	resultUnavailable = 52
+	resultOther       = 80
+)
+
+// unwell reports whether a question failed by a fault of the server that was asked, so that another one may do better. What is
+// said of a password may be about its entry: that it is disabled (53) or locked (19), say.
+func unwell(err error) bool {
+	var f *Failure
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch f.Code {
+	case -1, resultOperations, resultBusy, resultUnavailable, resultOther:
+		return true
+	}
+	return f.Step != StepPassword
+}
+
+// OfOne reports whether an error says something of one entry alone: about others a directory may be asked as ever.
+func OfOne(err error) bool {
+	return errors.Is(err, ErrSeveral) || errors.Is(err, ErrUnclear) || codeOf(err) >= 0 && !unwell(err)
 }
 
 // codeOf returns the code of an answer of the directory; -1: err is none.

@@ -2,7 +2,9 @@ package ldap
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -36,7 +38,8 @@ func (p *pool) with(ctx context.Context, use func(ctx context.Context, c *conn) 
 	}
 	reused := c.used
 	err = use(ctx, c)
-	if reused && p.bound && codeOf(err) < 0 && err != nil && ctx.Err() == nil {
+	end, _ := ctx.Deadline()
+	if reused && p.bound && codeOf(err) < 0 && err != nil && ctx.Err() == nil && p.d.now().Before(end) {
 		// The server had closed it meanwhile. A search may be asked twice; a password is not,
 		// since the directory may count it.
 		c.end()
@@ -44,6 +47,9 @@ func (p *pool) with(ctx context.Context, use func(ctx context.Context, c *conn) 
 			return err
 		}
 		err = use(ctx, c)
+	}
+	if unwell(err) && !errors.Is(ctx.Err(), context.Canceled) { // else whoever asked has gone
+		p.d.leave(c.server)
 	}
 	p.give(c, err)
 	return err
@@ -123,10 +129,6 @@ func (p *pool) fresh(ctx context.Context) (*conn, error) {
 // give takes a connection back, or ends it.
 func (p *pool) give(c *conn, err error) {
 	if err != nil && codeOf(err) != invalidCredentials {
-		if codeOf(err) < 0 && len(p.d.o.Servers) > 1 {
-			at := p.d.at.Load()
-			p.d.at.CompareAndSwap(at, (at+1)%int64(len(p.d.o.Servers)))
-		}
 		c.end()
 		return
 	}
@@ -138,6 +140,18 @@ func (p *pool) give(c *conn, err error) {
 		return
 	}
 	p.idle = append(p.idle, c)
+}
+
+// drop ends what nobody uses of the connections to a server.
+func (p *pool) drop(s Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		if c.server == s {
+			c.end()
+		}
+		return c.server == s
+	})
 }
 
 // close ends what nobody uses; what is in use ends when it is given back.

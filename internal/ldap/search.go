@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,8 +30,9 @@ type List struct {
 // other error means that nobody can tell.
 func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
 	var found []Person
+	var unclear error
 	err := d.searches.with(ctx, func(ctx context.Context, c *conn) error {
-		found = nil
+		found, unclear = nil, nil
 		r := d.request(terms.And(d.o.Filter, naming(a, d.o.Address)))
 		r.SizeLimit = findMost
 		var result *wire.SearchResult
@@ -47,7 +49,7 @@ func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
 			if p, why := d.person(e); why == "" && p.Address.Key() == a.Key() {
 				found = append(found, p)
 			} else if why != "" && d.names(e, a) {
-				return failed(c.server, StepSearch, fmt.Errorf("%s: %s", e.DN, why))
+				unclear = fmt.Errorf("%w: %s: %s", ErrUnclear, mail.ShownLine(e.DN, mail.TextShown), why)
 			}
 		}
 		return nil
@@ -55,6 +57,8 @@ func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
 	switch {
 	case err != nil:
 		return Person{}, err
+	case unclear != nil:
+		return Person{}, unclear
 	case len(found) == 0:
 		return Person{}, ErrNobody
 	case len(found) > 1:
@@ -124,6 +128,15 @@ func (d *Directory) all(ctx context.Context, f terms.Filter, take func(*wire.Ent
 		return 0, err
 	}
 	defer c.end()
+	elsewhere, err = d.pages(ctx, c, f, take)
+	if unwell(err) && !errors.Is(ctx.Err(), context.Canceled) {
+		d.leave(c.server)
+	}
+	return elsewhere, err
+}
+
+// pages asks for every page on one connection.
+func (d *Directory) pages(ctx context.Context, c *conn, f terms.Filter, take func(*wire.Entry) error) (elsewhere int, err error) {
 	paging := wire.NewControlPaging(uint32(d.limits.Page))
 	for entries := 0; ; {
 		r := d.request(terms.And(d.o.Filter, f))

@@ -230,6 +230,64 @@ func TestServersAndTurns(t *testing.T) {
 	}
 }
 
+// A server that is not well is left for the next question, of whatever kind, with all connections to it; what is said
+// of one entry is no fault of a server, and no reason to ask another one.
+func TestAServerThatIsNotWellIsLeft(t *testing.T) {
+	a := addressOf(t, "a@local.test")
+	who, err := terms.ParseDN(nameOf("a"))
+	sure(t, who, err)
+	questions := map[string]func(*Directory) error{
+		"list":       func(d *Directory) error { _, err := d.List(t.Context()); return err },
+		"recipients": func(d *Directory) error { _, err := d.Recipients(t.Context(), d.o.Domains); return err },
+		"find":       func(d *Directory) error { _, err := d.Find(t.Context(), a); return err },
+		"password":   func(d *Directory) error { _, err := d.CheckPassword(t.Context(), who, "right"); return err },
+	}
+	for name, c := range map[string]struct {
+		code  int
+		stays string // the question after which the server is asked on
+	}{"closes": {-1, ""}, "busy": {51, ""}, "stops": {52, ""}, "no rights there": {50, "password"}, "no base": {32, "password"}, "disabled": {53, "password"}} {
+		for what, ask := range questions {
+			ill, well := ldaptest.Start(t), ldaptest.Start(t)
+			o := asking(t, ill)
+			o.Servers, well.Passwords["cn=searcher,"+ldaptest.Base] = append(o.Servers, asking(t, well).Servers...), "search"
+			for _, s := range []*ldaptest.Server{ill, well} {
+				s.Entries, s.Passwords[nameOf("a")] = []ldaptest.Entry{someone("a", "a@local.test")}, "right"
+			}
+			d := asked(t, o)
+			if err := errors.Join(questions["find"](d), questions["password"](d)); err != nil {
+				t.Fatal(err)
+			}
+			ill.Change(func() {
+				ill.Barred = map[string]int{nameOf("a"): c.code}
+				ill.Refuse = func(op string) int {
+					if op == "bind" && c.code >= 0 {
+						return 0 // who searches gets in
+					}
+					return c.code
+				}
+			})
+			first, second := ask(d), ask(d)
+			if what == c.stays {
+				if first == nil || second == nil || !OfOne(first) || d.at.Load() != 0 {
+					t.Errorf("%s, %s: %v, %v, and another server is asked", name, what, first, second)
+				}
+				continue
+			}
+			// A search on a connection that is cut is asked again at once.
+			if first == nil && c.code >= 0 || second != nil || d.at.Load() != 1 || OfOne(first) {
+				t.Errorf("%s, %s: %v, %v, server %d", name, what, first, second, d.at.Load())
+			}
+			for _, p := range []*pool{d.searches, d.passwords} {
+				for _, c := range p.idle {
+					if c.server == o.Servers[0] && first != nil {
+						t.Errorf("%s, %s: a connection to it is kept", name, what)
+					}
+				}
+			}
+		}
+	}
+}
+
 // A look at a directory says at which step it fails, and what the server can do.
 func TestALook(t *testing.T) {
 	for name, c := range map[string]struct {

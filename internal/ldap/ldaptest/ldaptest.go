@@ -29,6 +29,7 @@ type Server struct {
 	Addr      netip.AddrPort
 	Entries   []Entry
 	Passwords map[string]string   // by name
+	Barred    map[string]int      // the result of a bind, by name, whatever the password
 	Refuse    func(op string) int // the result of "bind", "base", "search" or "page 2" and so on, if not 0; below 0 the connection is closed instead
 	Elsewhere []string            // what a search refers to
 	Controls  []string            // what it says that it supports
@@ -123,6 +124,9 @@ func (s *Server) bind(id int64, op *ber.Packet) [][]byte {
 	code := s.Refuse("bind")
 	if code < 0 {
 		return nil
+	}
+	if code == 0 {
+		code = s.Barred[name]
 	}
 	if right, known := s.Passwords[name]; code == 0 && (!known || right != password) {
 		code = wire.LDAPResultInvalidCredentials

@@ -198,10 +198,21 @@ func TestPasswordsOfADirectory(t *testing.T) {
 			t.Errorf("%s: the directory was asked %q", who, asked)
 		}
 	}
+	// FreeIPA says 53 of who is disabled there, and eDirectory of who is locked: nothing of that is said of a name that nobody has.
+	f.Change(func() { f.Barred = map[string]int{"uid=alice," + ldaptest.Base: 53} })
+	if said, err := of("alice@local.test", "right"); err == nil || said.Right {
+		t.Errorf("who is disabled: %+v, %v", said, err)
+	}
+	if err := c.Feign(t.Context(), "office"); err != nil {
+		t.Errorf("that one is disabled keeps others out: %v", err)
+	}
 	f.Change(func() { f.Refuse = func(op string) int { return map[string]int{"bind": 52}[op] } })
 	for _, who := range []string{"alice@local.test", "nobody@local.test"} {
 		if said, err := of(who, "right"); err == nil || said.Right {
 			t.Errorf("%s: %+v, %v", who, said, err)
 		}
+	}
+	if err := c.Feign(t.Context(), "office"); err == nil {
+		t.Error("a name that nobody has is turned down by a directory that is not there")
 	}
 }

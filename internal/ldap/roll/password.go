@@ -40,7 +40,8 @@ func (c Current) Password(ctx context.Context, name string, a mail.Address, pass
 	}
 	began := s.o.Now()
 	said, err := s.password(ctx, a, password)
-	if ctx.Err() == nil && !said.Right {
+	// What is said of one entry, that it is disabled say, is not what is said of a name that nobody has.
+	if ctx.Err() == nil && !said.Right && !ldap.OfOne(err) {
 		s.note(s.o.Now(), s.o.Now().Sub(began), err)
 	}
 	return said, err

@@ -34,6 +34,10 @@ type Options struct {
 	Store   store.Store
 	// Adopt makes the accounts of a directory what its list says.
 	Adopt func(context.Context, accounts.Listing, func(mail.Address, string) [][]byte) (accounts.Adopted, error)
+	// Changing is held while a list is adopted, by which no entry of our own is changed meanwhile; nil: none ever is.
+	Changing sync.Locker
+	// Replaced plans what ends with the person who had an address that is another one's now; nil: nothing does.
+	Replaced func(mail.Address) []store.Planner
 	// Publish makes the directory of this server again, of what changed.
 	Publish func(context.Context) error
 	// Write records a fact that accompanies no other change.
@@ -202,7 +206,7 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 	}
 	var done accounts.Adopted
 	if err == nil && len(s.Accounts) > 0 {
-		done, err = s.o.Adopt(ctx, listing, s.changed)
+		done, err = s.adopt(ctx, listing)
 	}
 	if ctx.Err() != nil {
 		return true // it ends, or is retired
@@ -225,6 +229,15 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 		s.tell(ctx, err)
 	}
 	return err == nil
+}
+
+func (s *source) adopt(ctx context.Context, l accounts.Listing) (accounts.Adopted, error) {
+	if s.o.Changing != nil {
+		s.o.Changing.Lock()
+		defer s.o.Changing.Unlock()
+	}
+	l.Replaced = s.o.Replaced
+	return s.o.Adopt(ctx, l, s.changed)
 }
 
 // tell records that lists fail, or are good again.

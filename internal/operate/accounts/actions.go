@@ -189,6 +189,10 @@ func Reaches(w Watcher) func(ctx context.Context, account mail.Address, what str
 	return w.Changed
 }
 
+// Replaced plans what ends with the person who had the address of an account before, where its directory gave it to another one: all
+// that does where an account is removed. The caller holds the book's Changing.
+func (op *Actions) Replaced(a mail.Address) []store.Planner { return op.dropped(call.Self(), a) }
+
 // dropped plans to take away what belongs to an account that goes or comes, and to forget what is known of it.
 func (op *Actions) dropped(by call.Caller, a mail.Address) []store.Planner {
 	plans := []store.Planner{op.o.Findings.Dropping(a)}
