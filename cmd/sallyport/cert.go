@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"time"
 
@@ -23,7 +25,7 @@ type certCommands struct {
 type certEnroll struct {
 	accountArg
 	Name  string        `arg:"" help:"The device: phone, laptop, mail-relay."`
-	File  string        `arg:"" type:"existingfile" help:"The certificate in PEM, without its key."`
+	File  string        `arg:"" type:"existingfile" help:"The certificate, in PEM or DER, without its key."`
 	Scope string        `default:"send,receive" help:"What it may be used for: send, receive, or send,receive."`
 	Lasts timespan.Flag `placeholder:"DURATION" help:"The enrolment ends after so long, such as 365d; without this it stays until it is revoked."`
 }
@@ -48,7 +50,7 @@ func (a certEnroll) Run(ctx context.Context, c console) error {
 	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.CertEnroll(ctx, operate.CertEnroll{
-			Account: a.Address, Name: a.Name, Certificate: string(text), Scope: a.Scope,
+			Account: a.Address, Name: a.Name, Certificate: certificateIn(text), Scope: a.Scope,
 			Lasts: time.Duration(a.Lasts),
 		})
 		if err != nil {
@@ -60,6 +62,14 @@ func (a certEnroll) Run(ctx context.Context, c console) error {
 		c.printf("%s for %s of %s, to %s%s\n", v.ID, v.Name, v.Account, v.Scope, bounds(v))
 		return nil
 	})
+}
+
+// certificateIn is what a file has, with a certificate in DER, as Windows writes them, in PEM.
+func certificateIn(text []byte) string {
+	if _, err := x509.ParseCertificate(text); err != nil {
+		return string(text)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: text}))
 }
 
 type certLs struct {
