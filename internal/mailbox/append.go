@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -61,6 +62,12 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 	if err := f.mayBear(flags); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	flags, err := f.spelt(flags)
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return a.take(ctx, item{name: root.newName(), flags: flags, date: date}, r, size)
 }
 
@@ -81,7 +88,7 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 		}
 		a.give = append(a.give, end)
 	}
-	if it.date.IsZero() {
+	if it.date = keepable(it.date); it.date.IsZero() {
 		it.date = root.now()
 	}
 	tmp := a.tmp(it)
@@ -104,6 +111,21 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 		return told(fmt.Errorf("a message could not be kept: %w", err))
 	}
 	return nil
+}
+
+// keepable is a date that files and the index can have, which count nanoseconds from 1970 on: of an earlier or later one, the
+// nearest. Programs that know no date say 1601.
+func keepable(t time.Time) time.Time {
+	least, most := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.IsZero():
+		return t
+	case t.Before(least):
+		return least
+	case t.After(most):
+		return most
+	}
+	return t
 }
 
 // counted is a file that knows how much was written to it.

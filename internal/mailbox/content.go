@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"sort"
 	"sync"
@@ -15,6 +16,7 @@ import (
 // the disk. It is safe for concurrent use.
 type Content struct {
 	file   fsys.Source
+	length int64 // of the file
 	size   int64
 	ragged bool   // the last line has no end
 	sum    uint32 // of the file
@@ -61,23 +63,55 @@ const blockOctets = 64 << 10
 func (m *Mailbox) Content(ctx context.Context, uid UID) (*Content, error) {
 	file, err := m.source(ctx, uid)
 	if err != nil {
-		return nil, told(err)
+		return nil, m.folder.unread(uid, err)
+	}
+	if c := m.again(uid, file); c != nil {
+		return c, nil
 	}
 	c, err := newContent(ctx, file, &m.folder.root.pieces)
 	if err != nil {
 		_ = file.Close()
-		return nil, told(err)
+		return nil, m.folder.unread(uid, err)
 	}
 	c.folder, c.uid = m.folder, uid
 	c.altered = m.folder.learn(uid, c)
+	m.keep(c)
 	return c, nil
+}
+
+// again opens the message that this session opened last, if its file is as long as it was: programs fetch a long message piece
+// by piece, and to find each place it would be read from its begin. nil: it is another one.
+func (m *Mailbox) again(uid UID, file fsys.Source) *Content {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.last
+	if k == nil || k.uid != uid {
+		return nil
+	}
+	if length, err := file.Size(); err != nil || length != k.length {
+		return nil
+	}
+	return &Content{
+		file: file, length: k.length, size: k.size, ragged: k.ragged, sum: k.sum, altered: k.altered, marks: k.marks, pieces: k.pieces,
+		folder: k.folder, uid: uid, at: -1,
+	}
+}
+
+// keep remembers where the blocks of a message begin that has several, and nothing else of it.
+func (m *Mailbox) keep(c *Content) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = nil
+	if len(c.marks) > 1 {
+		m.last = &Content{length: c.length, size: c.size, ragged: c.ragged, sum: c.sum, altered: c.altered, marks: c.marks, pieces: c.pieces, folder: c.folder, uid: c.uid}
+	}
 }
 
 // Structure parses the message, and keeps what it finds for Mailbox.Parsed.
 func (c *Content) Structure() (structure.Structure, error) {
 	s, err := structure.Parse(c, c.size)
 	if err != nil {
-		return s, told(err)
+		return s, told(unreadable(err))
 	}
 	if c.folder != nil {
 		c.folder.cache.put(c.uid, s)
@@ -103,7 +137,7 @@ func (m *Mailbox) source(ctx context.Context, uid UID) (fsys.Source, error) {
 		}
 		file, err := f.root.fs.Open(f.path(e.place()))
 		if !missing(err) {
-			return file, err
+			return file, unreadable(err)
 		}
 		if again {
 			return nil, ErrGone
@@ -120,8 +154,9 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 	c := &Content{file: file, at: -1, pieces: p}
 	length, err := file.Size()
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
+	c.length = length
 	buf := p.take()
 	defer func() { p.give(buf) }()
 	buf = buf[:min(length, blockOctets)]
@@ -132,7 +167,7 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 		}
 		part := buf[:min(length-at, blockOctets)]
 		if _, err := file.ReadAt(part, at); err != nil && err != io.EOF {
-			return nil, err
+			return nil, unreadable(err)
 		}
 		all.add(part)
 		c.marks = append(c.marks, mark64{c.size, after})
@@ -216,7 +251,7 @@ func (c *Content) hold(i int) error {
 	part = part[:blockOctets]
 	n, err := c.file.ReadAt(part, int64(i)*blockOctets)
 	if err != nil && err != io.EOF {
-		return err
+		return unreadable(err)
 	}
 	if c.block == nil {
 		c.block = c.pieces.take()
@@ -281,6 +316,29 @@ func (m *Mailbox) Lines(ctx context.Context, uid UID) (int64, error) {
 	return size, err
 }
 
+// unread is what a reader is told of a message that could not be opened. The log names one whose file cannot be
+// read, once.
+func (f *folder) unread(uid UID, err error) error {
+	if !errors.Is(err, ErrUnreadable) {
+		return told(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.book.entry(uid); e != nil && !f.altered[uid] {
+		f.alter(uid)
+		f.root.log.Warn("a message cannot be read", "file", f.path(e.place()), "err", err)
+	}
+	return told(err)
+}
+
+// alter notes that the log has named a message. The folder's lock is held.
+func (f *folder) alter(uid UID) {
+	if f.altered == nil {
+		f.altered = map[UID]bool{}
+	}
+	f.altered[uid] = true
+}
+
 // lazyOctets is how much is gathered of what need not be durable before it is written.
 const lazyOctets = 16 << 10
 
@@ -300,10 +358,7 @@ func (f *folder) learn(uid UID, c *Content) (altered bool) {
 		e.sum = c.sum
 	}
 	if altered && !f.altered[uid] {
-		if f.altered == nil {
-			f.altered = map[UID]bool{}
-		}
-		f.altered[uid] = true
+		f.alter(uid)
 		f.root.log.Warn("a message is not what it was: its file has changed", "file", f.path(e.place()))
 	}
 	if e == *known {

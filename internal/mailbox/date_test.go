@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,4 +51,29 @@ func TestDateIsAskedOnce(t *testing.T) {
 	if is := came(t, s.sel(t, Inbox), uids[0]); !is.Equal(old) {
 		t.Errorf("after a restart: %v", is)
 	}
+}
+
+// A date that no file can have is the nearest that one can, and stays that over a restart.
+func TestDatesBeyondAllFiles(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, vfs.Default, dir)
+	m := s.sel(t, Inbox)
+	dates := []time.Time{time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1960, 2, 3, 4, 5, 6, 0, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)}
+	for _, d := range dates {
+		_, err := m.Append(t.Context(), strings.NewReader(letter), int64(len(letter)), Flags{}, d)
+		check(t, err)
+	}
+	years := func(when string) {
+		t.Helper()
+		for i, want := range []int{1677, 1960, 2262} {
+			if is := came(t, m, uidsOf(m)[i]).UTC().Year(); is != want {
+				t.Errorf("%s: %v is of the year %d", when, dates[i], is)
+			}
+		}
+	}
+	years("at once")
+	s.root.Close()
+	s = open(t, vfs.Default, dir)
+	m = s.sel(t, Inbox)
+	years("after a restart")
 }

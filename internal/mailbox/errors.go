@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,9 @@ var (
 	ErrInbox = errors.New("the INBOX always is")
 	// ErrGone: the message is not there any more.
 	ErrGone = errors.New("the message is not there any more")
+	// ErrUnreadable: the message is there, and its file cannot be read: the disk fails within it, or it is
+	// another user's.
+	ErrUnreadable = errors.New("the message cannot be read")
 	// ErrNoRoom: the disk is full, or what is left of it is to stay free.
 	ErrNoRoom = errors.New("there is no room left for mail")
 	// ErrOverQuota: the account has no room left for it. A *QuotaError says how much there is.
@@ -63,6 +67,17 @@ func told(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
 	return err
+}
+
+// unreadable says of a fault of one file that the message cannot be read. What is short in the whole process is no
+// fault of a file, nor is it one that somebody gave up.
+func unreadable(err error) error {
+	for _, other := range []error{context.Canceled, context.DeadlineExceeded, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if err == nil || errors.Is(err, other) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnreadable, err)
 }
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

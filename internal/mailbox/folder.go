@@ -29,7 +29,7 @@ type folder struct {
 	times    times
 	messages []Message // of the book at modseq; nobody changes it
 	modseq   ModSeq
-	altered  map[UID]bool  // messages that are not what they were, as the log says
+	altered  map[UID]bool  // messages that are not what they were, or cannot be read, as the log says
 	lazy     []byte        // records that need not be durable, and are not written yet
 	changed  chan struct{} // closed at the next change
 }

@@ -77,7 +77,8 @@ func decodeLevel(level string) (string, error) {
 }
 
 // folderName returns how a folder of the disk is called. Names that are no modified UTF-7, as
-// those of Courier, are taken as they stand.
+// those of Courier, are taken as they stand. What is below the INBOX, in whatever letters the disk has it, is
+// called so: programs name it in any (RFC 9051 §5.1).
 func folderName(dir string) string {
 	var levels []string
 	for level := range strings.SplitSeq(strings.TrimPrefix(dir, "."), ".") {
@@ -92,6 +93,9 @@ func folderName(dir string) string {
 			}
 			return r
 		}, decoded))
+	}
+	if len(levels) > 1 && strings.EqualFold(levels[0], Inbox) {
+		levels[0] = Inbox
 	}
 	return strings.Join(levels, Separator)
 }

@@ -330,15 +330,19 @@ func (u *User) emptyInto(ctx context.Context, to string) error {
 // Subscribe notes whether the account wants to see a name, which need not be a folder's.
 // RFC 9051 §6.3.7.
 func (u *User) Subscribe(_ context.Context, name string, on bool) error {
-	if dir, err := directory(name, u.root.bounds()); err != nil && on {
-		return err
-	} else if err == nil && dir == "" {
+	dir, err := directory(name, u.root.bounds())
+	if err == nil && dir == "" {
 		name = Inbox
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.ended != nil {
 		return u.ended
+	}
+	if err != nil && on {
+		if _, other := u.find(name); other != nil { // no other program made one of that name either
+			return err
+		}
 	}
 	if on && len(u.settings.Subscribed) >= u.root.bounds().Subscriptions {
 		return ErrTooMany
@@ -355,8 +359,8 @@ type Status struct {
 	UIDValidity                       uint32
 	UIDNext                           UID
 	HighestModSeq                     ModSeq
-	// Size is how long all messages are together, with CRLF. It is told when it was asked for,
-	// since files may have to be read for it.
+	// Size is how long all messages are together, with CRLF, but for those that cannot be read. It is told
+	// when it was asked for, since files may have to be read for it.
 	Size int64
 	// DeletedOctets is how long the files of the messages are that are flagged as deleted.
 	// RFC 9208 §4.1.4.
@@ -402,7 +406,7 @@ func (u *User) Status(ctx context.Context, name string, size bool) (s Status, er
 		}
 		for _, uid := range unknown {
 			octets, err := m.Size(ctx, uid)
-			if err != nil && !errors.Is(err, ErrGone) {
+			if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrUnreadable) {
 				return err
 			}
 			s.Size += octets

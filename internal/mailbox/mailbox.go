@@ -44,7 +44,8 @@ type Mailbox struct {
 	unbounded bool
 
 	mu     sync.Mutex
-	recent []span // UIDs that this session is the first to see
+	recent []span   // UIDs that this session is the first to see
+	last   *Content // what is known of the long message that was opened last; nil: it was short
 	closed bool
 }
 
@@ -122,6 +123,14 @@ func (m *Mailbox) UIDValidity() uint32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.book.validity
+}
+
+// Ended reports whether nobody can go on with the folder: it was removed, or the mailbox was.
+func (m *Mailbox) Ended() bool {
+	f := m.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended != nil
 }
 
 // Exists reports whether a message is there, as far as the folder was looked at.

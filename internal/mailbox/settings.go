@@ -111,6 +111,42 @@ func (s *settings) use(name string) Use {
 	return u
 }
 
+// Junk returns how the folder that is for junk is called on the disk, within the mailbox that lies at a place; ""
+// where its owner has said of none that it is.
+func (r *Root) Junk(dir string) string {
+	r.mu.Lock()
+	u := r.users[dir]
+	r.mu.Unlock()
+	if u != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.settings != nil {
+			return r.folderFor(dir, u.settings.Uses, UseJunk)
+		}
+	}
+	var s settings
+	text, err := readFile(r.fs, filepath.Join(dir, indexFolder, settingsFile))
+	if err != nil || text == nil || codec.Decode(text, &s) != nil {
+		return "" // what is wrong with it is said to whoever opens the mailbox
+	}
+	return r.folderFor(dir, s.Uses, UseJunk)
+}
+
+// folderFor returns how the folder for a use is called on the disk, if it is there.
+func (r *Root) folderFor(dir string, uses map[string]Use, use Use) string {
+	for name, is := range uses {
+		if is != use {
+			continue
+		}
+		if sub, err := directory(name, r.bounds()); err == nil && sub != "" {
+			if _, err := r.fs.Stat(filepath.Join(dir, sub, "cur")); err == nil {
+				return sub
+			}
+		}
+	}
+	return ""
+}
+
 // rename takes what is said of a folder, and of those below it, to another name.
 func (s *settings) rename(from, to string) {
 	uses := map[string]Use{}

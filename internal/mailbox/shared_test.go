@@ -417,7 +417,7 @@ func TestTwoFilesOfOneName(t *testing.T) {
 // opened; what is no folder is none.
 func TestFoldersOfOthers(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
-	for i, dir := range []string{".&ANw-bung", ".Übung", ".INBOX.x", ".x", ".a&b", ".inbox", ".v1&AC4-2", ".Deep.er.Still"} {
+	for i, dir := range []string{".&ANw-bung", ".Übung", ".INBOX.x", ".x", ".a&b", ".inbox", ".inbox.Old", ".Inbox.x", ".v1&AC4-2", ".Deep.er.Still"} {
 		s.drop(t, fmt.Sprintf("%s/cur/17000000%02d.a.host:2,", dir, i), unixLetter)
 		check(t, os.MkdirAll(filepath.Join(s.dir, dir, "new"), 0o700))
 	}
@@ -441,7 +441,7 @@ func TestFoldersOfOthers(t *testing.T) {
 			t.Errorf("%s: %d messages", f.Name, n)
 		}
 	}
-	want := "[INBOX Archive (Deep) (Deep/er) Deep/er/Still Drafts INBOX/x Junk Sent Trash a&b inbox~2 v1.2 x Übung Übung~2]"
+	want := "[INBOX Archive (Deep) (Deep/er) Deep/er/Still Drafts INBOX/Old INBOX/x INBOX/x~2 Junk Sent Trash a&b inbox~2 v1.2 x Übung Übung~2]"
 	if fmt.Sprint(names) != want {
 		t.Errorf("%v", names)
 	}
@@ -454,4 +454,24 @@ func TestFoldersOfOthers(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.dir, ".Pr&APw-fung.v2&AC4-0", "maildirfolder")); err != nil {
 		t.Error(err)
 	}
+}
+
+// A folder of another program that could not be made here is opened, subscribed to and renamed by its name.
+func TestAFolderOfANameThatWeDoNotGive(t *testing.T) {
+	s := open(t, vfs.Default, t.TempDir())
+	s.drop(t, ".100%/cur/1700000000.a.host:2,", unixLetter)
+	check(t, os.MkdirAll(filepath.Join(s.dir, ".100%", "new"), 0o700))
+	if m := s.sel(t, "100%"); len(uidsOf(m)) != 1 {
+		t.Error(uidsOf(m))
+	}
+	check(t, s.user.Subscribe(t.Context(), "100%", true))
+	var name *NameError
+	if err := s.user.Subscribe(t.Context(), "5%", true); !errors.As(err, &name) {
+		t.Errorf("a name that nobody has: %v", err)
+	}
+	check(t, s.user.Rename(t.Context(), "100%", "all"))
+	if !slices.Contains(s.user.Subscriptions(), "all") {
+		t.Error(s.user.Subscriptions())
+	}
+	check(t, s.user.Subscribe(t.Context(), "100%", false))
 }

@@ -51,9 +51,10 @@ func (f *folder) store(ctx context.Context, uids []UID, op Op, flags Flags, sinc
 	if _, err := f.look(false); err != nil {
 		return false, false, err
 	}
-	flags, err = f.spelt(flags)
-	if err != nil {
-		return false, false, err
+	if op != Remove { // what a message loses need not be known here
+		if flags, err = f.spelt(flags); err != nil {
+			return false, false, err
+		}
 	}
 	if err := f.journal.ensure(f.book.validity, f.book.next, f.book.modseq+1); err != nil {
 		return false, false, err
@@ -139,11 +140,7 @@ func (f *folder) spelt(flags Flags) (Flags, error) {
 		return flags, nil
 	}
 	if len(f.words) == 0 {
-		for _, e := range f.book.entries {
-			for w := range strings.FieldsSeq(e.flags.words) {
-				f.words[strings.ToLower(w)] = w
-			}
-		}
+		f.gather()
 	}
 	words := flags.Keywords()
 	for i, w := range words {
@@ -151,12 +148,28 @@ func (f *folder) spelt(flags Flags) (Flags, error) {
 			words[i] = known
 			continue
 		}
-		if len(f.words) >= f.root.bounds().Words {
-			return flags, ErrTooMany
+		if most := f.root.bounds().Words; len(f.words) >= most {
+			// Those that no message has any more make room.
+			if f.gather(words[:i]...); len(f.words) >= most {
+				return flags, ErrTooMany
+			}
 		}
 		f.words[strings.ToLower(w)] = w
 	}
 	return NewFlags(flags.System, words...), nil
+}
+
+// gather notes the keywords that messages of the folder have, and some that one is about to get.
+func (f *folder) gather(more ...string) {
+	clear(f.words)
+	for _, e := range f.book.entries {
+		for w := range strings.FieldsSeq(e.flags.words) {
+			f.words[strings.ToLower(w)] = w
+		}
+	}
+	for _, w := range more {
+		f.words[strings.ToLower(w)] = w
+	}
 }
 
 // Keywords returns the keywords of the folder, for FLAGS and PERMANENTFLAGS.

@@ -28,7 +28,8 @@ type entry struct {
 	deleted bool
 }
 
-// openMaildrop looks at the mailbox. What vanishes meanwhile has no number.
+// openMaildrop looks at the mailbox. What vanishes meanwhile has no number, nor has a message that cannot be read:
+// how long it is cannot be told, and the others are there.
 func openMaildrop(ctx context.Context, u *mailbox.User) (*maildrop, error) {
 	// For reading only: new messages stay where others look for new ones.
 	box, err := u.Select(ctx, inbox, true)
@@ -40,7 +41,7 @@ func openMaildrop(ctx context.Context, u *mailbox.User) (*maildrop, error) {
 	for _, m := range state.Messages {
 		size, err := box.Lines(ctx, m.UID) // as RETR tells it
 		switch {
-		case errors.Is(err, mailbox.ErrGone):
+		case errors.Is(err, mailbox.ErrGone), errors.Is(err, mailbox.ErrUnreadable):
 			continue
 		case err != nil:
 			box.Close()

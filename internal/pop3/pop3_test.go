@@ -39,6 +39,7 @@ func check(t testing.TB, err error) {
 // site is a mailbox on a disk, and a door to it.
 type site struct {
 	root    *mailbox.Root
+	disk    *torn
 	dir     string
 	box     *mailbox.Mailbox
 	options Options
@@ -58,9 +59,9 @@ func newSite(t testing.TB, implicit bool, change func(*Options), letters ...stri
 	t.Helper()
 	host, err := mail.ParseDomain("mx.local.test")
 	check(t, err)
-	s := &site{dir: t.TempDir()}
+	s := &site{dir: t.TempDir(), disk: &torn{FS: pebble.Disk(vfs.Default)}}
 	s.root, err = mailbox.New(mailbox.Options{
-		FS: pebble.Disk(vfs.Default), Folder: func(a mail.Address) (string, bool) { return filepath.Join(s.dir, a.Local()), true },
+		FS: s.disk, Folder: func(a mail.Address) (string, bool) { return filepath.Join(s.dir, a.Local()), true },
 		Hostname: host, Limits: mailbox.DefaultLimits(), Timely: true, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	check(t, err)

@@ -12,7 +12,7 @@ import (
 // append answers APPEND and REPLACE: messages go to the disk as they come. RFC 9051 §6.3.12, RFC 3502.
 func (c *conn) append(ctx context.Context, a imapwire.Append, fault *imapwire.Fault, lit imapwire.Literal) (res result, end string) {
 	if fault != nil {
-		return c.unwanted(lit, result{status: "BAD", code: fault.Code, text: fault.Text})
+		return c.unwanted(lit, faultOf(fault))
 	}
 	if !c.signedIn {
 		return c.unwanted(lit, bad("sign in first"))

@@ -267,6 +267,13 @@ func (c *conn) faulty(b []byte, f *imapwire.Fault) result {
 	if !c.signedIn && c.strange == 1 && isOtherProtocol(b) {
 		return result{status: "BAD", text: "this is IMAP", end: EndNotIMAP}
 	}
+	return faultOf(f)
+}
+
+func faultOf(f *imapwire.Fault) result {
+	if f.No {
+		return no(f.Code, f.Text)
+	}
 	return result{status: "BAD", code: f.Code, text: f.Text}
 }
 

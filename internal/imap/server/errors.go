@@ -10,6 +10,9 @@ import (
 // overQuota is what is said where there is no room for a message. RFC 9208 §4.3.1
 const overQuota = "OVERQUOTA"
 
+// corruption is what is said of messages that the disk does not give: which they are stands in the log. RFC 5530 §3
+const corruption = "CORRUPTION"
+
 // failed tells why something on a mailbox was not done. RFC 5530.
 func (c *conn) failed(err error) result {
 	if _, ok := errors.AsType[*mailbox.NameError](err); ok {
@@ -28,6 +31,7 @@ func (c *conn) failed(err error) result {
 		{mailbox.ErrInbox, "CANNOT", "the INBOX always is"},
 		{mailbox.ErrUse, "USEATTR", "another mailbox has this use"},
 		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages no longer exist"},
+		{mailbox.ErrUnreadable, corruption, "a message cannot be read"},
 		{mailbox.ErrNoRoom, overQuota, "there is no room left for mail"},
 		{mailbox.ErrUnavailable, "UNAVAILABLE", "it is not known now how full the mailbox is; try again later"},
 		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},

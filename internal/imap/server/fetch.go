@@ -74,6 +74,7 @@ type fetching struct {
 	parses  bool         // something is asked that is told of the parsed message
 	changed map[int]bool // places of messages that this FETCH marked as seen
 	gone    bool         // a message was not there any more
+	unread  bool         // a message cannot be read
 	unknown bool         // a transfer encoding is not known
 }
 
@@ -81,6 +82,8 @@ func (f *fetching) result() result {
 	switch {
 	case f.unknown: // RFC 3516 §4.3
 		return no("UNKNOWN-CTE", "the transfer encoding of a part is not known")
+	case f.unread:
+		return no(corruption, "some messages cannot be read")
 	case f.gone:
 		return no("EXPUNGEISSUED", "some messages no longer exist")
 	}
@@ -154,8 +157,9 @@ func (f *fetching) message(i int) error {
 			}
 		}
 		switch {
-		case errors.Is(err, mailbox.ErrGone), errors.Is(err, structure.ErrEncoding):
+		case errors.Is(err, mailbox.ErrGone), errors.Is(err, mailbox.ErrUnreadable), errors.Is(err, structure.ErrEncoding):
 			f.gone = f.gone || errors.Is(err, mailbox.ErrGone)
+			f.unread = f.unread || errors.Is(err, mailbox.ErrUnreadable)
 			f.unknown = f.unknown || errors.Is(err, structure.ErrEncoding)
 			if f.Out = f.Out[:start]; streamed {
 				f.Line(")")

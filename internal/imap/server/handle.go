@@ -106,11 +106,22 @@ func (c *conn) done(err error, text string) result {
 func (c *conn) named(ctx context.Context, verb, name string) result {
 	switch verb {
 	case "DELETE":
-		return c.done(c.user().Delete(ctx, name), "deleted")
+		return c.deletes(ctx, name)
 	case "SUBSCRIBE":
 		return c.done(c.user().Subscribe(ctx, name, true), "subscribed")
 	}
 	return c.done(c.user().Subscribe(ctx, name, false), "not subscribed any more")
+}
+
+// deletes removes a mailbox. Where it is the one that is selected, none is afterwards: the client knows that
+// it is gone, and goes on.
+func (c *conn) deletes(ctx context.Context, name string) result {
+	err := c.user().Delete(ctx, name)
+	if c.box != nil && c.box.mb.Ended() && err == nil {
+		c.leave()
+		c.Line("* OK [CLOSED] the mailbox that was selected is deleted")
+	}
+	return c.done(err, "deleted")
 }
 
 // ofMailbox answers what is about the mailbox that is selected.

@@ -18,7 +18,14 @@ func (c *conn) create(ctx context.Context, a imapwire.Create) result {
 		}
 		use = u
 	}
-	return c.done(c.user().Create(ctx, a.Name, use), "created")
+	if err := c.user().Create(ctx, a.Name, use); err != nil {
+		return c.failed(err)
+	}
+	s, err := c.user().Status(ctx, a.Name, false)
+	if err != nil { // somebody removed it at once
+		return ok("created")
+	}
+	return okCode("MAILBOXID ("+mailboxID(s.UIDValidity)+")", "created") // RFC 8474 §4.1
 }
 
 // useOf returns the use that a word names, in any letters.
@@ -91,7 +98,7 @@ func inboxed(pattern string) string {
 }
 
 // entries are the mailboxes of the account; with subscribed, names that are subscribed and are
-// none any more as well. RFC 9051 §6.3.9.1.
+// none any more as well, and those above them. RFC 9051 §6.3.9.1.
 func (c *conn) entries(ctx context.Context, subscribed bool) (all []entry, err error) {
 	folders, err := c.user().Folders(ctx)
 	if err != nil {
@@ -102,11 +109,14 @@ func (c *conn) entries(ctx context.Context, subscribed bool) (all []entry, err e
 		there[f.Name] = true
 		all = append(all, entry{Folder: f, exists: true})
 	}
-	if subscribed {
-		for _, name := range c.user().Subscriptions() {
-			if !there[name] {
-				all = append(all, entry{Folder: mailbox.Folder{Name: name, Missing: true, Subscribed: true}})
-			}
+	if !subscribed {
+		return all, nil
+	}
+	for _, name := range c.user().Subscriptions() { // in order: what is above others comes first
+		for is := true; name != "" && !there[name]; is = false {
+			there[name] = true
+			all = append(all, entry{Folder: mailbox.Folder{Name: name, Missing: true, Subscribed: is}})
+			name = name[:max(strings.LastIndexByte(name, '/'), 0)]
 		}
 	}
 	return all, nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/encoding"
+
 	imapwire "sallyport/internal/imap/wire"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/message"
@@ -15,7 +17,14 @@ import (
 
 // search answers SEARCH, SORT and THREAD. RFC 9051 §6.4.4, RFC 5256.
 func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Command) result {
-	if a.Key.ModSeq() {
+	key, known := read(a.Key, a.Charset)
+	if !known {
+		if a.Save { // RFC 5182 §2.1
+			c.box.saved = nil
+		}
+		return no("BADCHARSET (UTF-8 US-ASCII)", "the charset is not known here")
+	}
+	if a.Key = key; a.Key.ModSeq() {
 		c.condstore(ctx)
 	}
 	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.o.Now(), reads: cost(a.Key) > 0}
@@ -49,6 +58,31 @@ func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Comma
 	}
 	c.tellFound(a, cmd, found)
 	return ok("searched")
+}
+
+// read returns a key with its texts in UTF-8; false: the charset that they are in is not known. RFC 9051
+// §6.4.4
+func read(k imapwire.Key, charset string) (imapwire.Key, bool) {
+	e, known := message.Charset(charset)
+	switch {
+	case charset == "", known && e == encoding.Nop:
+		return k, true
+	case !known:
+		return k, false
+	}
+	return inUTF8(k, charset), true
+}
+
+func inUTF8(k imapwire.Key, charset string) imapwire.Key {
+	switch k.Op {
+	case imapwire.KeyHeader, imapwire.KeyBody, imapwire.KeyText:
+		k.Text = message.DecodeOctets(charset, k.Text)
+	}
+	k.Keys = slices.Clone(k.Keys)
+	for i := range k.Keys {
+		k.Keys[i] = inUTF8(k.Keys[i], charset)
+	}
+	return k
 }
 
 // save returns what $ stands for from now on. RFC 5182 §2.1: with MIN or MAX alone, only those.
@@ -153,7 +187,7 @@ type candidate struct {
 // match asks one thing of a message.
 type match func(*candidate) (bool, error)
 
-// matches judges one message. One that is gone matches nothing that must be read for.
+// matches judges one message. One that is gone, or cannot be read, matches nothing that must be read for.
 func (s *searching) matches(m match, i int) (bool, error) {
 	if s.reads {
 		end, err := s.f.user().Turn(s.f.ctx)
@@ -165,10 +199,15 @@ func (s *searching) matches(m match, i int) (bool, error) {
 	c := s.candidate(i)
 	defer c.close()
 	hit, err := m(c)
-	if errors.Is(err, mailbox.ErrGone) {
+	if lost(err) {
 		return false, nil
 	}
 	return hit, err
+}
+
+// lost reports whether there is no more of a message than what is known without it.
+func lost(err error) bool {
+	return errors.Is(err, mailbox.ErrGone) || errors.Is(err, mailbox.ErrUnreadable)
 }
 
 func (s *searching) candidate(i int) *candidate {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	imapwire "sallyport/internal/imap/wire"
-	"sallyport/internal/mailbox"
 	"sallyport/internal/message"
 	"sallyport/internal/message/structure"
 )
@@ -71,8 +69,8 @@ func (a *sortable) compare(b *sortable, by string) int {
 	return strings.Compare(a.cc, b.cc)
 }
 
-// sortable reads what the keys need of a message. One that is gone stands where one without
-// anything would.
+// sortable reads what the keys need of a message. One that is gone, or cannot be read, stands where one
+// without anything would.
 func (s *searching) sortable(i int, keys []imapwire.SortKey) (sortable, error) {
 	out := sortable{place: i}
 	end, err := s.f.user().Turn(s.f.ctx)
@@ -92,7 +90,7 @@ func (s *searching) sortable(i int, keys []imapwire.SortKey) (sortable, error) {
 		default:
 			err = out.read(c)
 		}
-		if err != nil && !errors.Is(err, mailbox.ErrGone) {
+		if err != nil && !lost(err) {
 			return out, err
 		}
 	}

@@ -2,12 +2,10 @@ package server
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
-	"sallyport/internal/mailbox"
 	"sallyport/internal/message"
 	"sallyport/internal/message/structure"
 )
@@ -152,14 +150,14 @@ func (s *searching) node(i int) (*node, identity, error) {
 	defer c.close()
 	n := &node{place: i}
 	head, err := c.section()
-	if errors.Is(err, mailbox.ErrGone) {
+	if lost(err) {
 		return n, identity{}, nil
 	} else if err != nil {
 		return nil, identity{}, err
 	}
 	sent, known := c.structure.Envelope.Time()
 	if !known {
-		if sent, err = c.came(); err != nil && !errors.Is(err, mailbox.ErrGone) {
+		if sent, err = c.came(); err != nil && !lost(err) {
 			return nil, identity{}, err
 		}
 	}

@@ -118,7 +118,7 @@ func isASCII(text string) bool {
 func (s *scanner) mailbox() string {
 	name, err := decodeMailbox(s.astring(), s.utf8)
 	if err != nil {
-		s.failCode("CANNOT", "no mailbox can have this name")
+		s.refuse("CANNOT", "no mailbox can have this name")
 		return ""
 	}
 	return name

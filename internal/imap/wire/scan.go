@@ -11,6 +11,8 @@ type Fault struct {
 	Tag  string // "": there is none, and the answer is untagged
 	Code string // a response code, or ""
 	Text string // for the client; nothing of what it sent stands there
+	// No: the grammar is kept, and what is named cannot be had. It is answered NO.
+	No bool
 }
 
 // Error implements error.
@@ -23,6 +25,7 @@ type scanner struct {
 	pos    int
 	limits Limits
 	utf8   bool // the client has enabled UTF-8: names are UTF-8, and quoted strings may be
+	raw    bool // the texts that follow are in another charset
 	fault  *Fault
 
 	literals, keys, ranges int
@@ -41,6 +44,13 @@ func (s *scanner) failCode(code, text string) {
 		s.fault = &Fault{Code: code, Text: text}
 	}
 	s.pos = len(s.b)
+}
+
+// refuse records what keeps the grammar, and cannot be had.
+func (s *scanner) refuse(code, text string) {
+	if s.failCode(code, text); s.fault.Code == code {
+		s.fault.No = true
+	}
 }
 
 func (s *scanner) ok() bool { return s.fault == nil }
@@ -170,7 +180,7 @@ func (s *scanner) quoted() string {
 		s.pos++
 		switch c {
 		case '"':
-			if !utf8.Valid(out) {
+			if !s.raw && !utf8.Valid(out) {
 				s.fail("a quoted string is not UTF-8")
 			}
 			return string(out)

@@ -11,9 +11,11 @@ type Search struct {
 	Extended             bool
 	Min, Max, All, Count bool
 	Save                 bool // RFC 5182
-	Key                  Key
-	Sort                 []SortKey // of SORT
-	Thread               string    // of THREAD: the algorithm, in capitals
+	// Charset is what the texts of Key are in, as the client named it; "": UTF-8.
+	Charset string
+	Key     Key
+	Sort    []SortKey // of SORT
+	Thread  string    // of THREAD: the algorithm, in capitals
 }
 
 // SortKey is one criterion of SORT.
@@ -112,7 +114,7 @@ func (s *scanner) search() Args {
 	s.returns(&out)
 	if s.acceptWord("CHARSET") {
 		s.space()
-		s.charset()
+		out.Charset = s.charset()
 		s.space()
 	}
 	out.Key = s.program()
@@ -148,11 +150,11 @@ func (s *scanner) returns(out *Search) {
 	s.space()
 }
 
-// charset takes the name of a charset that we read. RFC 9051 §6.4.4.
-func (s *scanner) charset() {
-	if name := s.astring(); s.ok() && !strings.EqualFold(name, "UTF-8") && !strings.EqualFold(name, "US-ASCII") {
-		s.failCode("BADCHARSET (UTF-8 US-ASCII)", "the charset must be UTF-8")
-	}
+// charset takes the name of the charset of the texts that follow. RFC 9051 §6.4.4.
+func (s *scanner) charset() string {
+	name := s.astring()
+	s.raw = !strings.EqualFold(name, "UTF-8") && !strings.EqualFold(name, "US-ASCII")
+	return name
 }
 
 // program takes keys up to the end of the line.
@@ -294,7 +296,7 @@ func (s *scanner) sort() Args {
 		s.fail("SORT needs a criterion")
 	}
 	s.space()
-	s.charset()
+	out.Charset = s.charset()
 	s.space()
 	out.Key = s.program()
 	return out
@@ -306,7 +308,7 @@ func (s *scanner) thread() Args {
 		s.fail("unknown threading algorithm")
 	}
 	s.space()
-	s.charset()
+	out.Charset = s.charset()
 	s.space()
 	out.Key = s.program()
 	return out

@@ -88,16 +88,24 @@ func (l Limits) Header(section []byte) []HeaderField {
 }
 
 // unfolded takes the line ends out of a value, and the white space around it. RFC 5322 §2.2.3.
-// What no line of a protocol may hold goes as well: a CR or LF that stands alone, and a NUL.
+// What no line of a protocol may hold goes as well: a CR or LF that stands alone, and a NUL. The tabs that a line goes
+// on with are blanks: people who look for two words of a subject do not know where a program has folded it.
 func unfolded(value []byte) []byte {
 	value = bytes.Trim(value, " \t\r\n")
 	if bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0 && bytes.IndexByte(value, 0) < 0 {
 		return value
 	}
 	out := make([]byte, 0, len(value))
+	begins := false // a line does, so far
 	for _, c := range value {
-		if c != '\r' && c != '\n' && c != 0 {
-			out = append(out, c)
+		switch {
+		case c == '\n':
+			begins = true
+		case c == '\r' || c == 0:
+		case c == '\t' && begins:
+			out = append(out, ' ')
+		default:
+			out, begins = append(out, c), begins && c == ' '
 		}
 	}
 	return out

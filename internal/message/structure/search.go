@@ -175,7 +175,8 @@ func lower(b []byte) (ascii bool) {
 }
 
 // InBody reports whether the needle is in the body of the message: in a text, in the header of
-// a part, or in that of a message within. For SEARCH BODY; TEXT asks InHeader as well.
+// a part, in that of a message within, or in what a program says of one (message/delivery-status). For SEARCH BODY;
+// TEXT asks InHeader as well.
 func (l Limits) InBody(n Needle, s Structure, file io.ReaderAt) (bool, error) {
 	return l.inPart(n, &s.Part, file)
 }
@@ -190,7 +191,7 @@ func (l Limits) inPart(n Needle, p *Part, file io.ReaderAt) (bool, error) {
 			return found, err
 		}
 	}
-	if p.Type != "text" || len(p.Parts) > 0 {
+	if p.Type != "text" && p.Type != "message" || len(p.Parts) > 0 {
 		return false, nil
 	}
 	return n.InReader(p.Text(file))

@@ -223,6 +223,41 @@ func sketch(p *Part) string {
 	return b.String()
 }
 
+// Where a program has folded a line with a tab, words stand beside each other all the same.
+func TestFoldedWithTabs(t *testing.T) {
+	text := "Subject: all of\r\n\tthe\r\n \t \tnews and\ta tab\r\nX-Other: one\n\ttwo\r\n\r\nbody\r\n"
+	s, file := parsed(t, text)
+	if have := s.Envelope.Subject.Value; have != "all of the    news and\ta tab" {
+		t.Errorf("%q", have)
+	}
+	head, err := DefaultLimits().HeaderOf(s.Part.Header, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h Haystack
+	for name, words := range map[string]string{"subject": "of the", "x-other": "ONE two"} {
+		if !DefaultLimits().InField(h.Needle(words), name, head) {
+			t.Errorf("%q is not found in %s", words, name)
+		}
+	}
+	if found, err := DefaultLimits().InHeader(h.Needle("one two"), s, file); !found || err != nil {
+		t.Error(found, err)
+	}
+}
+
+// Whom a report of a failed delivery is about is found in it, and so is what other reports say.
+func TestReportsAreSearched(t *testing.T) {
+	s, file := parsed(t, "Content-Type: multipart/report; boundary=a\r\n\r\n--a\r\n\r\nsorry\r\n--a\r\nContent-Type: message/delivery-status\r\n\r\n"+
+		"Reporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; who@there.test\r\n--a\r\nContent-Type: message/feedback-report\r\n"+
+		"Content-Transfer-Encoding: base64\r\n\r\nRmVlZGJhY2stVHlwZTogYWJ1c2U=\r\n--a\r\nContent-Type: image/png\r\n\r\nneedle\r\n--a--\r\n")
+	var h Haystack
+	for words, want := range map[string]bool{"WHO@there": true, "type: abuse": true, "sorry": true, "needle": false} {
+		if found, err := DefaultLimits().InBody(h.Needle(words), s, file); found != want || err != nil {
+			t.Errorf("%q: %v, %v", words, found, err)
+		}
+	}
+}
+
 func TestTrees(t *testing.T) {
 	const multi = "Content-Type: multipart/mixed; boundary=b\n\n"
 	for in, want := range map[string]string{

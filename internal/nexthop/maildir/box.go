@@ -44,7 +44,7 @@ func (t *Target) ensure(box string) error {
 	if known {
 		return nil
 	}
-	if filepath.Base(box) == junkFolder {
+	if isFolder(filepath.Base(box)) {
 		if err := t.ensure(filepath.Dir(box)); err != nil {
 			return err
 		}
@@ -65,14 +65,19 @@ func (t *Target) ensure(box string) error {
 	return nil
 }
 
-// junkFolder is where a mailbox keeps mail apart that may be forged or harmful, in
-// the way of Maildir++: a folder is a Maildir within the Maildir whose name begins
+// junkFolder is where a mailbox keeps mail apart that may be forged or harmful, unless its owner has another
+// folder for that, in the way of Maildir++: a folder is a Maildir within the Maildir whose name begins
 // with a dot. No local-part has such a name.
 const junkFolder = ".Junk"
 
+// isFolder reports whether a name is that of a folder within a mailbox.
+func isFolder(name string) bool {
+	return len(name) > 1 && name[0] == '.' && filepath.Base(name) == name && name != ".."
+}
+
 // mark leaves the empty file in a folder by which Maildir++ tells it from a mailbox.
 func (t *Target) mark(box string) error {
-	if filepath.Base(box) != junkFolder {
+	if !isFolder(filepath.Base(box)) {
 		return nil
 	}
 	f, err := t.fs.Create(filepath.Join(box, "maildirfolder"))

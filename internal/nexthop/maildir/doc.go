@@ -18,8 +18,8 @@
 // (alice+lists) chooses no folder; Delivered-To names the whole address, once for each
 // recipient that the copy stands for, in the order of the envelope.
 //
-// Junk goes into the Maildir++ folder .Junk of the mailbox, which readers show as
-// "Junk".
+// Junk goes into the Maildir++ folder that the owner of the mailbox has for it, or into .Junk, which
+// readers show as "Junk".
 //
 // A mailbox is the folder ROOT/DOMAIN/LOCAL-PART with tmp, new and cur in it, all
 // made with mode 0700. Within one mailbox nothing is ever overwritten but a copy

@@ -52,3 +52,38 @@ func TestJunkHasAFolderOfItsOwn(t *testing.T) {
 		t.Errorf("cleaned %d, %v", n, err)
 	}
 }
+
+// Whoever has another folder for junk finds it there, also when it was made after the first came.
+func TestJunkGoesWhereItsOwnerHasIt(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	target := newTarget(t, fs, "/mail")
+	folder := ""
+	target.junk = func(box string) string {
+		if box != "/mail/local.test/alice" {
+			t.Errorf("asked for %s", box)
+		}
+		return folder
+	}
+	j := job(t, message, "alice@local.test alice@local.test")
+	j.Junk = true
+	for _, c := range []struct{ folder, into string }{
+		{"", ".Junk"}, {".Spam", ".Spam"}, {".A.b", ".A.b"}, {"Spam", ".Junk"}, {"..", ".Junk"}, {"./x", ".Junk"}, {".", ".Junk"}, {".x/../../y", ".Junk"},
+	} {
+		folder = c.folder
+		dir := "/mail/local.test/alice/" + c.into
+		check(t, fs.RemoveAll(dir))
+		target.forget(dir)
+		for _, o := range target.Deliver(t.Context(), j) {
+			if !o.Delivered() {
+				t.Fatalf("%q: %v", c.folder, o)
+			}
+		}
+		after := fs.CrashClone(vfs.CrashCloneCfg{})
+		if got := files(t, after, dir+"/new"); len(got) != 1 {
+			t.Errorf("%q: %s holds %q", c.folder, dir, got)
+		}
+		if _, err := after.Stat(dir + "/maildirfolder"); err != nil {
+			t.Errorf("%q: %v", c.folder, err)
+		}
+	}
+}

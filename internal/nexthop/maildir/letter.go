@@ -33,7 +33,7 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 			continue
 		}
 		if j.Junk {
-			box = filepath.Join(box, junkFolder)
+			box = filepath.Join(box, t.junkOf(box))
 		}
 		c := of[box]
 		if c == nil {
@@ -44,6 +44,17 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 		c.to, c.at = append(c.to, to), append(c.at, i)
 	}
 	return all
+}
+
+// junkOf returns how the folder for junk of a mailbox is called.
+func (t *Target) junkOf(box string) string {
+	if t.junk == nil {
+		return junkFolder
+	}
+	if name := t.junk(box); isFolder(name) {
+		return name
+	}
+	return junkFolder
 }
 
 // head returns the fields of this delivery. RFC 5321 §4.4: the server that makes the

@@ -55,6 +55,9 @@ type Options struct {
 	Holder func(mailbox mail.Address, at time.Time) mail.Address
 	// Space says how much of the disk a copy may take; nil: what there is.
 	Space Space
+	// Junk returns how the folder of a mailbox is called, within its folder, that its owner has for junk; "" or nil:
+	// junkFolder. It begins with a dot.
+	Junk func(box string) string
 	// Arrived is told each copy of a message that came, once it is there; nil: nobody.
 	Arrived func(Arrival)
 	// Moving is told the folder of a mailbox that is about to be moved, or that another is to
@@ -92,6 +95,7 @@ type Target struct {
 	holder   func(mail.Address, time.Time) mail.Address
 	arrived  func(Arrival)
 	moving   func(folder string)
+	junk     func(box string) string
 	naming   sync.RWMutex // held while a mailbox gets another name, and shared by deliveries
 
 	mu    sync.Mutex
@@ -123,6 +127,7 @@ func New(o Options) (*Target, error) {
 		holder:  o.Holder,
 		arrived: o.Arrived,
 		moving:  o.Moving,
+		junk:    o.Junk,
 		known:   map[string]struct{}{},
 	}
 	if t.holder == nil {

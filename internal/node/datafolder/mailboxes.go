@@ -24,7 +24,7 @@ func (f *Folder) openMailboxes(cfg config.Config, o Options) (err error) {
 	}
 	f.Mailboxes, err = maildir.New(maildir.Options{
 		FS: pebble.Disk(o.FS), Root: cfg.Maildir.Root, Hostname: cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: o.Rand, Logger: o.Logger, Space: f.Disks[len(f.Disks)-1],
-		Holder: f.Accounts.Holder, Arrived: f.arrived, Moving: f.Mail.Leave,
+		Holder: f.Accounts.Holder, Arrived: f.arrived, Moving: f.Mail.Leave, Junk: f.Mail.Junk,
 	})
 	return err
 }

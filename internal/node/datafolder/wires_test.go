@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/datafolder/foldertest"
 	"sallyport/internal/node/settings"
@@ -368,6 +370,39 @@ func TestAMailboxMoves(t *testing.T) {
 	}
 	if names, err := os.ReadDir(filepath.Join(a.cfg.Maildir.Root, "local.test", "smith", "new")); len(names) != 1 || err != nil {
 		t.Errorf("in its mailbox are %v, %v", names, err)
+	}
+}
+
+// Junk goes into the folder that its owner has for it, whatever that is called.
+func TestJunkFollowsItsFolder(t *testing.T) {
+	a := age(t, "")
+	a.unbounded()
+	u, err := a.Mail.User(t.Context(), a.alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if err := u.Rename(t.Context(), "Junk", "Spam"); err != nil {
+		t.Fatal(err)
+	}
+	id, err := mail.NewID(a.m.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "Subject: x\r\n\r\nHello.\r\n"
+	out := a.Mailboxes.Deliver(t.Context(), nexthop.Job{
+		ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Received: a.m.Now(), Junk: true, Attempt: 1, Size: int64(len(text)),
+		Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: a.alice}, Mailbox: a.alice}},
+		Open:       func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+	})
+	if len(out) != 1 || !out[0].Delivered() {
+		t.Fatalf("%v", out)
+	}
+	if s, err := u.Status(t.Context(), "Spam", false); s.Messages != 1 || err != nil {
+		t.Errorf("in Spam are %d messages: %v", s.Messages, err)
+	}
+	if _, err := u.Status(t.Context(), "Junk", false); !errors.Is(err, mailbox.ErrNoSuchMailbox) {
+		t.Errorf("there is a folder Junk again: %v", err)
 	}
 }
 
