@@ -38,6 +38,7 @@ type act struct {
 	bob    stage.Account
 	carol  stage.Account
 	known  []string // addresses that the server behind us has
+	behind bool     // every domain has a server behind
 	seen   verdict.Seen
 	looked bool // everything in seen was read already
 
@@ -90,7 +91,8 @@ func (a *act) open(ctx context.Context, clock *stage.Clock) (err error) {
 	}
 	cfg := a.stage.Config
 	a.seen.Ours, a.domain = nil, cfg.Domains[0].Name.ASCII()
-	if i := slices.IndexFunc(cfg.Domains, func(d config.Domain) bool { return !d.Deliver.Behind() }); i >= 0 {
+	i := slices.IndexFunc(cfg.Domains, func(d config.Domain) bool { return !d.Deliver.Behind() })
+	if a.behind = i < 0; !a.behind {
 		a.domain = cfg.Domains[i].Name.ASCII()
 	}
 	for _, d := range cfg.Domains {

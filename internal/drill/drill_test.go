@@ -171,7 +171,8 @@ func TestWithoutADoorForTheWorld(t *testing.T) {
 	}
 }
 
-// Where all domains are of a server behind, and a file lists who is there, honest people are served all the same.
+// Where all domains are of a server behind, and a file lists who is there, honest people are served all the same, and no
+// bounce to one of them counts as forged.
 func TestAListOfAServerBehind(t *testing.T) {
 	o, err := quickstart(t.TempDir(), "")
 	if err != nil {
@@ -204,5 +205,11 @@ func TestAListOfAServerBehind(t *testing.T) {
 		if strings.HasPrefix(m.What, "honest messages") && (m.Tried == 0 || !m.Holds()) {
 			t.Errorf("%s: %v of %d: %q", m.What, m.Found, m.Tried, m.Examples)
 		}
+		if strings.HasPrefix(m.What, "bounces of mail that was never sent") {
+			t.Errorf("nobody knows what that server sent by itself: %s, %v of %d", m.What, m.Found, m.Tried)
+		}
+	}
+	if r.Broken() {
+		t.Errorf("%+v", r.Verdicts)
 	}
 }

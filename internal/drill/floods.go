@@ -25,7 +25,8 @@ func (a *act) bounces(ctx context.Context) error {
 	if a.at(doorMX) == "" {
 		return errNoDoor
 	}
-	a.seen.Flooded = true
+	// A server behind us may send by itself, so that no bounce to its domain counts as forged.
+	a.seen.Flooded = !a.behind
 	wrong, forged := a.times(wrongAddresses)/perCall, a.times(forgedBounces)
 	a.besieged(wrong*perCall+forged, func() {
 		each(wrong, strangers, func(i int) { a.wrongAddresses(ctx, i) })
