@@ -222,11 +222,12 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 }
 
 // passedOn answers a message that the servers behind us have taken for everybody:
-// their word is the durable copy.
+// their word is the durable copy. That it came in stands in no queue, and so it is synced before
+// the sender is told.
 func (t *transaction) passedOn(ctx context.Context, c content, size int64, o offered) mail.Reply {
 	f := t.acceptFact(c, size)
 	f.Reply = mail.R(250, "2.0.0", "delivered as "+t.draft.ID.String())
-	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]fact.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
+	if err := t.s.in.Journal.Keep(context.WithoutCancel(ctx), append([]fact.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
 		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
 	}
 	t.keepReported(ctx)

@@ -63,7 +63,8 @@ type Queue interface {
 
 // Journal is what intake needs of the trace.
 type Journal interface {
-	Write(ctx context.Context, facts ...fact.Fact) error
+	// Keep records facts that are synced when it returns.
+	Keep(ctx context.Context, facts ...fact.Fact) error
 	Stranger(f fact.Fact)
 }
 

@@ -132,6 +132,13 @@ func (j *journal) Write(ctx context.Context, facts ...fact.Fact) error {
 	return j.Log.Write(ctx, facts...)
 }
 
+func (j *journal) Keep(ctx context.Context, facts ...fact.Fact) error {
+	for _, f := range facts {
+		j.note(entry{Fact: f})
+	}
+	return j.Log.Keep(ctx, facts...)
+}
+
 func (j *journal) Stranger(f fact.Fact) {
 	j.note(entry{Fact: f, stranger: true})
 	j.Log.Stranger(f)

@@ -61,11 +61,33 @@ func TestAGapInTheSequenceStopsIt(t *testing.T) {
 type applied struct {
 	store.Store
 	txs []store.Tx
+	how []store.Durability
 }
 
 func (a *applied) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
-	a.txs = append(a.txs, tx)
+	a.txs, a.how = append(a.txs, tx), append(a.how, d)
 	return a.Store.Apply(ctx, tx, d)
+}
+
+// What is kept is synced when that returns; what is written is not waited for.
+func TestWhatIsKeptIsSynced(t *testing.T) {
+	h := newHouse(t)
+	seen := &applied{Store: h.st}
+	h.st = seen
+	l := h.open()
+	seen.txs, seen.how = nil, nil
+	f := fact.Fact{At: h.clock.now(), Kind: fact.KindAccept, Recipients: []string{"bob@local.test"}}
+	for _, record := range []func(context.Context, ...fact.Fact) error{l.Keep, l.Write} {
+		if err := record(t.Context(), f, f); err != nil {
+			t.Fatal(err)
+		}
+		if err := record(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(seen.txs) != 2 || len(seen.txs[0].Facts) != 2 || seen.how[0] != store.Durable || seen.how[1] != store.Lazy {
+		t.Errorf("%d transactions, synced %v", len(seen.txs), seen.how)
+	}
 }
 
 // A batch ends at its number of facts, and earlier when their index entries fill half a

@@ -182,6 +182,16 @@ func (l *Log) Write(ctx context.Context, facts ...fact.Fact) error {
 	return err
 }
 
+// Keep records facts as Write does, and they are synced when it returns: for what is acknowledged to
+// somebody and stands nowhere else here.
+func (l *Log) Keep(ctx context.Context, facts ...fact.Fact) error {
+	if len(facts) == 0 {
+		return nil
+	}
+	_, err := l.st.Apply(ctx, store.Tx{Facts: fact.EncodeAll(facts...)}, store.Durable)
+	return err
+}
+
 // Next returns the first fact that is in neither tree nor index yet.
 func (l *Log) Next() uint64 { return l.at.Load().Next }
 
