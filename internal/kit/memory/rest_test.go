@@ -13,14 +13,15 @@ import (
 type look struct {
 	open int
 	busy bool
+	work uint64 // octets more
 }
 
-// A collection follows the start, and when many connections have come and nothing is done any more,
+// A collection follows the start, and when many connections have come or work was done, and nothing is done any more,
 // once, and not while something is, nor for those who come instead of others.
 func TestRest(t *testing.T) {
 	still := func(open, looks int) (all []look) {
 		for range looks {
-			all = append(all, look{open, false})
+			all = append(all, look{open: open})
 		}
 		return all
 	}
@@ -31,8 +32,14 @@ func TestRest(t *testing.T) {
 		"nobody is there":             {still(0, 1000), 0},
 		"fewer than many":             {still(many-1, 1000), 0},
 		"many":                        {still(many, 1000), 1},
-		"many, at one look":           {[]look{{0, true}, {many, true}, {many, false}, {many, true}}, 0},
-		"many, and busy":              {[]look{{many, true}, {many, false}, {many, true}, {many, false}, {many, true}}, 0},
+		"many, at one look":           {[]look{{0, true, 0}, {many, true, 0}, {many, false, 0}, {many, true, 0}}, 0},
+		"many, and busy":              {[]look{{many, true, 0}, {many, false, 0}, {many, true, 0}, {many, false, 0}, {many, true, 0}}, 0},
+		"work":                        {append([]look{{0, true, workOctets}}, still(0, 1000)...), 1},
+		"work, bit by bit":            {append([]look{{0, true, workOctets / 2}, {0, false, 0}, {0, true, workOctets / 2}}, still(0, 1000)...), 1},
+		"little work":                 {append([]look{{0, true, workOctets - restOctets - 1}}, still(0, 1000)...), 0},
+		"work that goes on":           {[]look{{0, true, workOctets}, {0, false, 0}, {0, true, workOctets}, {0, false, 0}, {0, true, 0}}, 0},
+		"work again, soon":            {append(append([]look{{0, true, workOctets}}, still(0, 10)...), append([]look{{0, true, workOctets}}, still(0, 50)...)...), 1},
+		"work again":                  {append(append([]look{{0, true, workOctets}}, still(0, 10)...), append([]look{{0, true, workOctets}}, still(0, 200)...)...), 2},
 		"many more":                   {append(still(many, 200), still(2*many, 200)...), 2},
 		"many more, at once":          {append(still(many, 10), still(2*many, 100)...), 1},
 		"many more, for long":         {append(still(many, 10), still(2*many, 200)...), 2},
@@ -48,7 +55,7 @@ func TestRest(t *testing.T) {
 		}
 		for _, l := range tt.looks {
 			if allocated += restOctets - 1; l.busy {
-				allocated++
+				allocated += 1 + l.work
 			}
 			if r.look(l.open, allocated) {
 				got++
