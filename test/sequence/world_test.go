@@ -404,6 +404,7 @@ func queueID(b []byte) string {
 type silent struct{}
 
 func (silent) Write(context.Context, ...fact.Fact) error { return nil }
+func (silent) Keep(context.Context, ...fact.Fact) error  { return nil }
 func (silent) Stranger(fact.Fact)                        {}
 
 func (silent) Many(fact.Fact) {}
