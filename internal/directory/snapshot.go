@@ -93,25 +93,6 @@ func Unavailable(cfg Config) (*Snapshot, error) {
 	return &Snapshot{base: b}, nil
 }
 
-// WithAccount returns a snapshot that also has the account. On an unavailable
-// snapshot it changes nothing: one account says nothing about the others.
-func (s *Snapshot) WithAccount(a mail.Address) *Snapshot {
-	if s.accounts == nil || a.IsZero() {
-		return s
-	}
-	next := s.accounts.with(a.Key(), a)
-	return &Snapshot{base: s.base, accounts: &next}
-}
-
-// WithoutAccount returns a snapshot that lacks the account.
-func (s *Snapshot) WithoutAccount(a mail.Address) *Snapshot {
-	if s.accounts == nil {
-		return s
-	}
-	next := s.accounts.without(a.Key())
-	return &Snapshot{base: s.base, accounts: &next}
-}
-
 // CheckAccount reports why a cannot be made an account: it is of no domain of
 // ours, or an alias has its address that does not name itself. The error wraps ErrAccount.
 func (s *Snapshot) CheckAccount(a mail.Address) error {

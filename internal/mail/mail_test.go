@@ -165,7 +165,7 @@ func TestPaths(t *testing.T) {
 	}
 	d, _ := ParseDomain("local.test")
 	p, err := ParseForwardPath("<PostMaster>", ASCII)
-	if err != nil || !p.IsBarePostmaster() {
+	if err != nil || p.String() != "<Postmaster>" {
 		t.Fatalf("bare postmaster: %v, %v", p, err)
 	}
 	if a, err := p.At(d); err != nil || a.String() != "postmaster@local.test" {

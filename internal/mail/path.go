@@ -116,9 +116,6 @@ func (p ForwardPath) At(d Domain) (Address, error) {
 	return p.addr, nil
 }
 
-// IsBarePostmaster reports whether the path is "<Postmaster>".
-func (p ForwardPath) IsBarePostmaster() bool { return p.postmaster }
-
 // String returns the path with its angle brackets.
 func (p ForwardPath) String() string {
 	if p.postmaster {

@@ -69,12 +69,3 @@ func (l *Log) cover(ctx context.Context, seq uint64) error {
 	}
 	return l.checkpoint(ctx)
 }
-
-// ProveConsistency returns the proof that the tree of the older size is the
-// beginning of the tree of the newer. RFC 6962 §2.1.2. tlog.CheckTree checks it.
-func (l *Log) ProveConsistency(ctx context.Context, older, newer int64) (tlog.TreeProof, error) {
-	if older < 1 || older > newer || newer > l.at.Load().size() {
-		return nil, fmt.Errorf("trace: no trees of %d and %d records to compare", older, newer)
-	}
-	return tlog.ProveTree(newer, older, chunkReader{ctx: ctx, st: l.st, chunks: map[int64][]byte{}})
-}

@@ -260,7 +260,7 @@ func mailboxReaders() []reader {
 		_, _ = l.InHeader(n, back, file)
 		_, _ = l.InBody(n, back, file)
 		_, _ = l.Preview(back, file)
-		back.Leaves(func(p *structure.Part) bool { return p.Filename() != "?" })
+		back.Leaves(func(p *structure.Part) bool { return structure.Value(p.Params, "name") != "?" })
 		section, _ := l.HeaderOf(back.Part.Header, file)
 		_ = structure.Fields(section, []string{"to"}, true)
 	}

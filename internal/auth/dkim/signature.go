@@ -31,12 +31,6 @@ func (a Algorithm) String() string {
 	return "unknown"
 }
 
-// keyType is what the k= tag of its keys says.
-func (a Algorithm) keyType() string {
-	key, _, _ := strings.Cut(a.String(), "-")
-	return key
-}
-
 // Canon is a canonicalisation. The zero Canon is "simple", as in the standard.
 type Canon uint8
 

@@ -132,7 +132,7 @@ func leavesOf(t *testing.T, s Structure, file io.ReaderAt) (all []leaf) {
 				t.Fatal(err)
 			}
 			sum := sha256.Sum256(b)
-			all = append(all, leaf{p.Type + "/" + p.Subtype, p.Filename(), hex.EncodeToString(sum[:]), depth})
+			all = append(all, leaf{p.Type + "/" + p.Subtype, filename(*p), hex.EncodeToString(sum[:]), depth})
 		}
 	}
 	visit(&s.Part, 0)

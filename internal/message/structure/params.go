@@ -20,17 +20,6 @@ func Value(params []Param, name string) string {
 	return message.DecodeText(v)
 }
 
-// Filename returns the name that the part is meant to be stored under, "" if it has none. It is
-// a stranger's text. RFC 2183 §2.3.
-func (p *Part) Filename() string {
-	if p.Disposition != nil {
-		if name := Value(p.Disposition.Params, "filename"); name != "" {
-			return name
-		}
-	}
-	return Value(p.Params, "name")
-}
-
 func written(params []Param, name string) (string, bool) {
 	for _, p := range params {
 		if p.Name == name {

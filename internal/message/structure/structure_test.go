@@ -341,7 +341,7 @@ Content-Location: http://x.test/
 	if got := Value(p.Params, "filename"); got != "€%zzuro.txt" {
 		t.Errorf("the pieces are %q", got)
 	}
-	if got := p.Filename(); got != "€" {
+	if got := filename(p); got != "€" {
 		t.Errorf("the name is %q", got)
 	}
 	if got := Value([]Param{{"n*", "iso-8859-1''%FC"}}, "n"); got != "ü" {
