@@ -119,11 +119,11 @@ func parseSwitch(text string) (on bool, message, hint string) {
 }
 
 func parseServer(text string) (ap netip.AddrPort, message, hint string) {
-	ap, err := netip.ParseAddrPort(text)
+	ap, err := parseAddrPort(text)
 	if err != nil || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
 		return ap, "this is no IP:port of a name server", `write it as "127.0.0.1:53" or "[::1]:53"`
 	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), "", ""
+	return ap, "", ""
 }
 
 func parseNetwork(text string) (p netip.Prefix, message, hint string) {
@@ -139,10 +139,16 @@ func parseNetwork(text string) (p netip.Prefix, message, hint string) {
 	return p, "", ""
 }
 
-func parseListen(text string) (ap netip.AddrPort, message, hint string) {
+// parseAddrPort parses an address with a port. One of IPv4 is never written as one of IPv6.
+func parseAddrPort(text string) (netip.AddrPort, error) {
 	ap, err := netip.ParseAddrPort(text)
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), err
+}
+
+func parseListen(text string) (ap netip.AddrPort, message, hint string) {
+	ap, err := parseAddrPort(text)
 	if err == nil {
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), "", ""
+		return ap, "", ""
 	}
 	message, hint = "this is no IP:port to listen on", `write it as "127.0.0.1:25", "0.0.0.0:25" or "[::]:25"`
 	if port, found := strings.CutPrefix(text, ":"); found {

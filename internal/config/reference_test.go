@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/toml"
 	"sallyport/internal/mail"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,7 +136,7 @@ func outside(k Key) []string {
 		return []string{itoa(int(hi) + 1)}
 	case TypeDuration:
 		hi, _ := timespan.Parse(k.Max)
-		return []string{quote((hi + 1).String())}
+		return []string{toml.Quote((hi + 1).String())}
 	case TypeFactor:
 		hi, _ := parseFactor(k.Max)
 		return []string{"-0.5", itoa(int(hi) + 1)}

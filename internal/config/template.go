@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/kit/toml"
 	"sallyport/internal/mail"
 )
 
@@ -42,8 +43,8 @@ func (t Template) Text() []byte {
 	for _, line := range t.Preamble {
 		b.WriteString(strings.TrimRight("# "+line, " ") + "\n")
 	}
-	fmt.Fprintf(&b, "\nhostname = %s   # the name of this server, in the DNS too\n", quote(t.Hostname.ASCII()))
-	fmt.Fprintf(&b, "data     = %s   # queue, accounts, trace and mailboxes\n", quote(t.Data))
+	fmt.Fprintf(&b, "\nhostname = %s   # the name of this server, in the DNS too\n", toml.Quote(t.Hostname.ASCII()))
+	fmt.Fprintf(&b, "data     = %s   # queue, accounts, trace and mailboxes\n", toml.Quote(t.Data))
 	b.WriteString("\n[listen]\n")
 	t.listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
 	t.listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls] or [acme]")
@@ -55,7 +56,7 @@ func (t Template) Text() []byte {
 	listenText(&b, "sendmail   ", t.Sendmail, "/run/sallyport/sendmail.sock", "programs of this host; see [sendmail]")
 	b.WriteString("\n")
 	if t.Cert != "" {
-		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", quote(t.Cert), quote(t.Key))
+		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", toml.Quote(t.Cert), toml.Quote(t.Key))
 	} else {
 		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n# or obtained and renewed by the server itself:\n# [acme]\n# agree  = \"yes\"                       # to the terms of Let's Encrypt\n")
 		t.challengeLine(&b)
@@ -63,10 +64,10 @@ func (t Template) Text() []byte {
 	if !t.Domain.IsZero() {
 		fmt.Fprintf(&b,
 			"\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n",
-			quote(t.Domain.ASCII()))
+			toml.Quote(t.Domain.ASCII()))
 	}
 	if t.Hijack != "" {
-		fmt.Fprintf(&b, "\n# What follows when an account behaves as if somebody else used it.\n[hijack]\nmode = %s\n", quote(t.Hijack))
+		fmt.Fprintf(&b, "\n# What follows when an account behaves as if somebody else used it.\n[hijack]\nmode = %s\n", toml.Quote(t.Hijack))
 	}
 	t.users(&b)
 	d := "example.org"
@@ -79,7 +80,7 @@ func (t Template) Text() []byte {
 		b.WriteString("# [route.\"*\"]\n# to = \"smtps://smart.example.net\"\n# user = \"me\"\n# password_file = \"smarthost.password\"\n")
 	}
 	for _, r := range t.Routes {
-		fmt.Fprintf(&b, "[route.%s]\nto = %s\n", quote(r.Domain), quote(r.To))
+		fmt.Fprintf(&b, "[route.%s]\nto = %s\n", toml.Quote(r.Domain), toml.Quote(r.To))
 	}
 	if t.NoMX {
 		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n\n# Nor is the DNS asked about those who bring mail.\n[authentication]\ncheck = \"off\"\n")
@@ -95,7 +96,7 @@ func (t Template) users(b *strings.Builder) {
 	}
 	b.WriteString("\n# Users of this host who may send by 'sallyport sendmail', by name or uid.\n[sendmail.users]\n")
 	for _, name := range slices.Sorted(maps.Keys(t.Users)) {
-		fmt.Fprintf(b, "%s = %s\n", quote(name), quote(t.Users[name]))
+		fmt.Fprintf(b, "%s = %s\n", toml.Quote(name), toml.Quote(t.Users[name]))
 	}
 }
 
@@ -105,7 +106,7 @@ func listenText(b *strings.Builder, name, path, example, meaning string) {
 	if path == "" {
 		mark, path = "# ", example
 	}
-	fmt.Fprintf(b, "%s%s = %s   # %s\n", mark, name, quote(path), meaning)
+	fmt.Fprintf(b, "%s%s = %s   # %s\n", mark, name, toml.Quote(path), meaning)
 }
 
 // listenLine writes a listener, as a comment where there is none.
@@ -120,31 +121,12 @@ func (t Template) listenLine(b *strings.Builder, name, addr, example, meaning st
 // addresses are the members of a list: an address, and the same of IPv6 beside all of IPv4.
 func (t Template) addresses(addr string) string {
 	if port, all := strings.CutPrefix(addr, "0.0.0.0:"); all && t.Both {
-		return quote(addr) + ", " + quote("[::]:"+port)
+		return toml.Quote(addr) + ", " + toml.Quote("[::]:"+port)
 	}
-	return quote(addr)
+	return toml.Quote(addr)
 }
 
 // challengeLine writes, as a comment, where the challenges of an authority would be answered.
 func (t Template) challengeLine(b *strings.Builder) {
 	fmt.Fprintf(b, "# listen = [%s]   # where its challenges are answered\n", t.addresses("0.0.0.0:80"))
-}
-
-// quote writes s as a basic string of TOML.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < 0x20 || r == 0x7f:
-			fmt.Fprintf(&b, "\\u%04X", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/kit/toml"
 	"sallyport/internal/mail"
 )
 
@@ -244,9 +245,9 @@ func (im *importer) blocklistsText(b *strings.Builder) {
 		fmt.Fprintf(b, "\n[screen]\nrefuse_at = %d\n", im.score)
 	}
 	for _, l := range im.blocklists {
-		fmt.Fprintf(b, "\n[dnsbl.%s]\n", quote(l.zone))
+		fmt.Fprintf(b, "\n[dnsbl.%s]\n", toml.Quote(l.zone))
 		if l.of != "client" {
-			fmt.Fprintf(b, "of = %s\n", quote(l.of))
+			fmt.Fprintf(b, "of = %s\n", toml.Quote(l.of))
 		}
 		if l.weight != usualScore {
 			fmt.Fprintf(b, "weight = %d\n", l.weight)

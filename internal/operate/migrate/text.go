@@ -3,6 +3,8 @@ package migrate
 import (
 	"fmt"
 	"strings"
+
+	"sallyport/internal/kit/toml"
 )
 
 // text writes the configuration.
@@ -10,12 +12,12 @@ func (im *importer) text() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b,
 		"# Imported from Postfix. Read the report, then: sallyport check -c THIS\n\nhostname = %s\ndata     = \"/var/lib/sallyport\"\n",
-		quote(im.hostname))
+		toml.Quote(im.hostname))
 	if im.detail != "" {
-		fmt.Fprintf(&b, "detail   = %s\n", quote(im.detail))
+		fmt.Fprintf(&b, "detail   = %s\n", toml.Quote(im.detail))
 	}
 	if im.postmast != "" {
-		fmt.Fprintf(&b, "postmaster = %s\n", quote(im.postmast))
+		fmt.Fprintf(&b, "postmaster = %s\n", toml.Quote(im.postmast))
 	}
 	b.WriteString("\n[listen]\n")
 	for _, door := range []struct {
@@ -27,15 +29,15 @@ func (im *importer) text() []byte {
 		}
 	}
 	if im.sendmail != "" {
-		fmt.Fprintf(&b, "sendmail = \"/run/sallyport/sendmail.sock\"\n\n[sendmail]\ndomain = %s\n", quote(im.sendmail))
+		fmt.Fprintf(&b, "sendmail = \"/run/sallyport/sendmail.sock\"\n\n[sendmail]\ndomain = %s\n", toml.Quote(im.sendmail))
 	}
 	if im.cert != "" {
-		fmt.Fprintf(&b, "\n[tls]\ncert = %s\nkey  = %s\n", quote(im.cert), quote(im.key))
+		fmt.Fprintf(&b, "\n[tls]\ncert = %s\nkey  = %s\n", toml.Quote(im.cert), toml.Quote(im.key))
 	}
 	im.domainsText(&b)
 	im.routesText(&b)
 	for i, m := range im.milters {
-		fmt.Fprintf(&b, "\n[milter.filter-%d]\naddress = %s\naccounts = \"on\"\n", i+1, quote(m.address))
+		fmt.Fprintf(&b, "\n[milter.filter-%d]\naddress = %s\naccounts = \"on\"\n", i+1, toml.Quote(m.address))
 		if m.accept {
 			b.WriteString("down = \"accept\"\n")
 		}
@@ -63,18 +65,18 @@ const (
 
 func (im *importer) domainsText(b *strings.Builder) {
 	for _, d := range im.domains {
-		fmt.Fprintf(b, "\n[domain.%s]\ndeliver = %s\n", quote(d.name), quote(d.deliver))
+		fmt.Fprintf(b, "\n[domain.%s]\ndeliver = %s\n", toml.Quote(d.name), toml.Quote(d.deliver))
 		if d.tls != "" && strings.HasPrefix(d.deliver, "smtp://") {
-			fmt.Fprintf(b, "tls = %s\n", quote(d.tls))
+			fmt.Fprintf(b, "tls = %s\n", toml.Quote(d.tls))
 		}
 		if d.deliver != "maildir" && d.listed {
-			fmt.Fprintf(b, "recipients_file = %s\n", quote(d.name+".recipients"))
+			fmt.Fprintf(b, "recipients_file = %s\n", toml.Quote(d.name+".recipients"))
 		}
 	}
 	if len(im.aliases) > 0 {
 		b.WriteString("\n[alias]\n")
 		for _, a := range sortedAliases(im.aliases) {
-			fmt.Fprintf(b, "%s = %s\n", quote(a), list(im.aliases[a]))
+			fmt.Fprintf(b, "%s = %s\n", toml.Quote(a), list(im.aliases[a]))
 		}
 	}
 	if len(im.forwards) > 0 {
@@ -91,12 +93,12 @@ func (im *importer) domainsText(b *strings.Builder) {
 
 func (im *importer) routesText(b *strings.Builder) {
 	for _, r := range im.routes {
-		fmt.Fprintf(b, "\n[route.%s]\nto = %s\n", quote(r.domain), quote(r.to))
+		fmt.Fprintf(b, "\n[route.%s]\nto = %s\n", toml.Quote(r.domain), toml.Quote(r.to))
 		if r.tls != "" && strings.HasPrefix(r.to, "smtp://") {
-			fmt.Fprintf(b, "tls = %s\n", quote(r.tls))
+			fmt.Fprintf(b, "tls = %s\n", toml.Quote(r.tls))
 		}
 		if r.user != "" {
-			fmt.Fprintf(b, "user = %s\npassword_file = %s\n", quote(r.user), quote(r.file))
+			fmt.Fprintf(b, "user = %s\npassword_file = %s\n", toml.Quote(r.user), toml.Quote(r.file))
 		}
 	}
 	if im.closed {
@@ -110,26 +112,7 @@ func (im *importer) routesText(b *strings.Builder) {
 func list(items []string) string {
 	quoted := make([]string, len(items))
 	for i, s := range items {
-		quoted[i] = quote(s)
+		quoted[i] = toml.Quote(s)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
-}
-
-// quote writes a basic string of TOML.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < 0x20 || r == 0x7f:
-			fmt.Fprintf(&b, "\\u%04X", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }
