@@ -18,26 +18,24 @@ import (
 func (n *Node) openOperator(_ context.Context) error {
 	d := n.data
 	n.operator = operate.New(operate.Options{
-		Incidents: n.watchers.Incidents,
-		Accounts:  d.Accounts, Credentials: d.Accounts, Guesses: d.Accounts, DeviceCA: d.DeviceCA,
-		Queue: d.Spool, Trace: d.Trace, Facts: d.Facts, Book: n.book, Ledger: d.Ledger,
-		Allowance: settings.Allowing(n.config), Now: n.o.Now,
-		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
-		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming,
-		Backup: n.backup(), Data: n.config().Data, Database: metering.Ailing(d.Trouble),
-		Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
-		Tokens: n.outflow.Tokenless, Logger: n.log,
-		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
-		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
-		ContactReplaced: n.letters.Notices.Wake,
-		Webhook:         n.letters.Webhook.State,
-		Notices:         n.letters.Notices.State,
-		Binding:         n.binding, Findings: d.Findings,
-		Networks:    n.watchers.Networks.Reports,
-		Directories: func() []roll.Report { return n.now().roll.Reports() },
-		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch,
-		Wake: n.outflow.Wake, Callouts: n.outflow.Callouts,
-		Screen: n.inspection.Screen, Inflow: d.Inflow, Quota: d.Quota,
+		People: operate.People{
+			Accounts: d.Accounts, Credentials: d.Accounts, DeviceCA: d.DeviceCA, Guesses: d.Accounts, EndSessions: n.endFallen, Sessions: n.desk.Sessions, Incidents: n.watchers.Incidents,
+			Greeting: func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice }, Watch: n.watchers.Watch, Binding: n.binding, Findings: d.Findings,
+			Ledger: d.Ledger, Allowance: settings.Allowing(n.config), Renaming: n.renaming, Naming: n.naming, ContactReplaced: n.letters.Notices.Wake,
+		},
+		Messages: operate.Messages{
+			Queue: d.Spool, Wake: n.outflow.Wake, Redirects: n.outflow.Dispatch, Mailboxes: d.Mailboxes, Mail: d.Mail, Quota: d.Quota,
+		},
+		Domains:   operate.Domains{Book: n.book, SigningKeys: d.Ring, Callouts: n.outflow.Callouts},
+		Strangers: operate.Strangers{Screen: n.inspection.Screen, Inflow: d.Inflow},
+		Journal:   operate.Journal{Trace: d.Trace, Facts: d.Facts, Write: d.Trace.Write},
+		Condition: operate.Condition{
+			Server: n.server, Data: n.config().Data, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
+			ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Networks: n.watchers.Networks.Reports, Tokens: n.outflow.Tokenless,
+			Directories: func() []roll.Report { return n.now().roll.Reports() }, Notices: n.letters.Notices.State, Webhook: n.letters.Webhook.State,
+		},
+		Upkeep: operate.Upkeep{Backup: n.backup(), Reload: n.Reload},
+		Now:    n.o.Now, Logger: n.log,
 	})
 	n.metering.Read(metering.Rooms{
 		World: n.o.World, Config: n.config, Started: n.started.Load, Data: d, Doors: n.doors,

@@ -104,10 +104,12 @@ func On(t *testing.T, st store.Store) *World {
 	w.Findings, err = review.Open(ctx, st, review.Options{Limits: review.DefaultLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	Check(t, err)
 	w.Options = operate.Options{
-		Findings: w.Findings, Binding: func() bind.Mode { return w.Bound }, Ledger: w.Ledger,
-		Allowance: Allowance, Accounts: id, Credentials: id, DeviceCA: deviceCA(t, st, id),
-		Queue: w.Queue, Trace: w.Log, Facts: reader(t, st, w.Log), Now: time.Now, Book: w.Listed, EndSessions: w.end, Write: w.Log.Write,
-		Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: id, Queue: queue, EndSessions: w.end, Now: time.Now},
+		People: operate.People{
+			Findings: w.Findings, Binding: func() bind.Mode { return w.Bound }, Ledger: w.Ledger, Allowance: Allowance, Accounts: id, Credentials: id, DeviceCA: deviceCA(t, st, id), EndSessions: w.end,
+			Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: id, Queue: queue, EndSessions: w.end, Now: time.Now},
+		},
+		Messages: operate.Messages{Queue: w.Queue}, Domains: operate.Domains{Book: w.Listed},
+		Journal: operate.Journal{Trace: w.Log, Facts: reader(t, st, w.Log), Write: w.Log.Write}, Now: time.Now,
 	}
 	w.Operator = operate.New(w.Options)
 	return w

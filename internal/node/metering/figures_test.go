@@ -152,8 +152,11 @@ func (b *building) furnish() {
 	}
 	t.Cleanup(func() { b.ways.Retire(nil) })
 	b.Operator = operate.New(operate.Options{
-		Accounts: b.Data.Accounts, Credentials: b.Data.Accounts, DeviceCA: b.Data.DeviceCA, Queue: b.Data.Spool, Ledger: b.Data.Ledger, Now: b.Now,
-		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1, Day: 1} },
+		People: operate.People{
+			Accounts: b.Data.Accounts, Credentials: b.Data.Accounts, DeviceCA: b.Data.DeviceCA, Ledger: b.Data.Ledger,
+			Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1, Day: 1} },
+		},
+		Messages: operate.Messages{Queue: b.Data.Spool}, Now: b.Now,
 	})
 }
 
