@@ -72,7 +72,7 @@ again: lint ## the whole suite RUNS times in a row
 	./scripts/again $(RUNS) $(BESIDE)
 
 ##@ Test the tests and the dependencies
-.PHONY: mutate fuzz vuln
+.PHONY: mutate wires fuzz vuln
 
 # One thing is changed at a time in each of ROOMS: prints what their own tests don't notice, and
 # fails where they notice less than LEAST percent. Takes about an hour for a large package;
@@ -83,6 +83,11 @@ SAMPLE ?= 1
 OFFSET ?= 0
 mutate: ## mutation testing of ROOMS
 	nice -n 10 go run ./test/mutate -sample $(SAMPLE) -offset $(OFFSET) -least $(LEAST) $(addprefix ./internal/,$(ROOMS))
+
+# Whatever a room hands to the rooms that it builds is left out, one at a time.
+WIRED ?= node/datafolder node/datafolder/amounts node/doors node/identity node/letters node/outflow node/inspection node/watching node/reporting node/metering
+wires: ## mutation testing of what WIRED hand to other rooms
+	nice -n 10 go run ./test/mutate -wires $(addprefix ./internal/,$(WIRED))
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target in turn, FUZZTIME each
@@ -133,7 +138,7 @@ flood: ## one mailbox that is offered FLOOD MiB and more
 
 # Messages of 700 octets: the rate of each tenth, starts with them after an end and after a kill,
 # memory, the mail of one account held and released; and half as many for a destination that is
-# dead, beside others. Ten million take forty minutes and 12 GB below SALLYPORT_QUEUE_DIR (a temporary
+# dead, beside others. Ten million take twenty minutes and 12 GB below SALLYPORT_QUEUE_DIR (a temporary
 # folder).
 QUEUE ?= 10000000
 longqueue: ## QUEUE messages accepted and left in the queue

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -115,6 +116,66 @@ func anchors(text string) map[string]bool {
 			}
 		}
 		all[b.String()] = true
+	}
+	return all
+}
+
+var (
+	spanned  = regexp.MustCompile("`(?:[A-Z_]+=\\S+ )*(go test [^`]*)`")
+	alone    = regexp.MustCompile(`(?m)^\s*(?:[A-Z_]+=\S+ )*(go test .*)$`)
+	flagged  = regexp.MustCompile(`-(run|bench)[ =](?:'([^']*)'|([^\s']+))`)
+	inside   = regexp.MustCompile(`\./(?:internal|test|cmd)[\w/.-]*`)
+	declared = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)\w+)\(`)
+)
+
+// A command that names tests finds some by each name: go test is content with a name that nothing has.
+func TestCommandsFindTheirTests(t *testing.T) {
+	looked := 0
+	for _, f := range append(documents(t), repository+"/Makefile") {
+		text := read(t, f)
+		commands := alone.FindAllStringSubmatch(text, -1)
+		commands = append(commands, spanned.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1)...)
+		for _, c := range commands {
+			command := strings.Join(strings.Fields(c[1]), " ")
+			if !flagged.MatchString(command) {
+				continue
+			}
+			there := testsOf(t, inside.FindAllString(command, -1))
+			for _, m := range flagged.FindAllStringSubmatch(command, -1) {
+				for name := range strings.SplitSeq(m[2]+m[3], "|") {
+					name, _, _ = strings.Cut(name, "/")
+					if name == "^$" || strings.Contains(name, "$(") {
+						continue
+					}
+					looked++
+					is, err := regexp.Compile(name)
+					if err != nil || !slices.ContainsFunc(there, func(n string) bool {
+						return strings.HasPrefix(n, "Test") == (m[1] == "run") && is.MatchString(n)
+					}) {
+						t.Errorf("%s: %s: nothing is called %s, %v", f, command, name, err)
+					}
+				}
+			}
+		}
+	}
+	if looked < 30 {
+		t.Errorf("only %d names found", looked)
+	}
+}
+
+// testsOf are the tests and benchmarks of packages.
+func testsOf(t *testing.T, packages []string) (all []string) {
+	t.Helper()
+	for _, p := range packages {
+		files, err := filepath.Glob(filepath.Join(repository, p, "*_test.go"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s has no tests, %v", p, err)
+		}
+		for _, f := range files {
+			for _, m := range declared.FindAllStringSubmatch(read(t, f), -1) {
+				all = append(all, m[1])
+			}
+		}
 	}
 	return all
 }
