@@ -2,6 +2,8 @@ package oidc
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -48,6 +50,30 @@ func TestKeysThatVerifyNothing(t *testing.T) {
 	crowded.away(crowded.p.Token("alice@example.org", nil), fmt.Sprintf("none of the %d of the provider's that are taken, and the provider has more", most))
 	crowded.wait(DefaultLimits().Rest)
 	crowded.away(crowded.p.Strange("alice@example.org", "strange"), "and the provider has more")
+}
+
+// Keys of several kinds may have one id, each of which verifies what it signed; what none of them signed is refused. RFC 7517 §4.5
+func TestKeysOfOneID(t *testing.T) {
+	h := newHouse(t, nil)
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := h.p.NewKey("2026"), h.p.NewKey("2026")
+	h.p.Publish(first, jose.JSONWebKey{Key: private, KeyID: "2026", Algorithm: "RS256", Use: "sig"}, last)
+	claims := h.p.Claims("alice@example.org", nil)
+	h.takes(h.p.Sign(first, "at+jwt", claims))
+	h.takes(h.p.Sign(last, "at+jwt", claims))
+	h.takes(h.p.Token("alice@example.org", nil))
+	h.refuses(h.p.Sign(h.p.NewKey("2026"), "at+jwt", claims), "its signature is wrong")
+	crowded := newHouse(t, nil)
+	many := make([]jose.JSONWebKey, mostAlike+1)
+	for i := range many {
+		many[i] = crowded.p.NewKey("2026")
+	}
+	crowded.p.Publish(many...)
+	crowded.takes(crowded.p.Sign(many[mostAlike-1], "at+jwt", crowded.p.Claims("alice@example.org", nil)))
+	crowded.refuses(crowded.p.Sign(many[mostAlike], "at+jwt", crowded.p.Claims("alice@example.org", nil)), "its signature is wrong")
 }
 
 // The bounds of a token, to the octet.

@@ -46,11 +46,11 @@ type keys struct {
 	turn chan struct{} // holds one; taken by whoever fetches
 
 	mu      sync.Mutex
-	all     map[string]jose.JSONWebKey
-	only    *jose.JSONWebKey // the one that signs, whatever its id; nil: there are several
-	more    bool             // the provider has keys that were left out, since there are more than Limits.Keys
-	asks    string           // URL of the introspection endpoint
-	fetched time.Time        // zero: never
+	all     map[string][]jose.JSONWebKey // by id, which keys of several kinds may share. RFC 7517 §4.5
+	only    *jose.JSONWebKey             // the one that signs, whatever its id; nil: there are several
+	more    bool                         // the provider has keys that were left out, since there are more than Limits.Keys
+	asks    string                       // URL of the introspection endpoint
+	fetched time.Time                    // zero: never
 	tried   time.Time
 	fault   error // of the last try
 }
@@ -62,9 +62,9 @@ const (
 	anotherKey = "\x00"
 )
 
-// of returns the key of an id. One that is not known is looked for at the provider, but
+// of returns the keys of an id, mostly one. An id that is not known is looked for at the provider, but
 // never sooner than a rest after the last time: a flood of made-up ids is answered from memory.
-func (k *keys) of(ctx context.Context, id string) (jose.JSONWebKey, error) {
+func (k *keys) of(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	key, known, due := k.look(id)
 	if !due {
 		return key, k.verdict(known, false)
@@ -90,8 +90,8 @@ func (k *keys) of(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	return key, k.verdict(known, due)
 }
 
-// look finds a key in memory, and says whether the provider is to be asked now.
-func (k *keys) look(id string) (key jose.JSONWebKey, known, due bool) {
+// look finds the keys of an id in memory, and says whether the provider is to be asked now.
+func (k *keys) look(id string) (key []jose.JSONWebKey, known, due bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.m.Now()
@@ -147,7 +147,7 @@ func (k *keys) fetch(ctx context.Context) {
 
 // description is what a provider says of itself.
 type description struct {
-	keys map[string]jose.JSONWebKey
+	keys map[string][]jose.JSONWebKey
 	only *jose.JSONWebKey
 	more bool // it has more keys than are taken
 	asks string
@@ -185,9 +185,12 @@ func (k *keys) ask(ctx context.Context) (d description, err error) {
 	return d, nil
 }
 
+// mostAlike is how many keys of one id are taken: each may be tried on a token that names it. There are three kinds of them.
+const mostAlike = 4
+
 // take takes so many keys of a set at most.
 func (d *description) take(set []json.RawMessage, most int) {
-	d.keys = map[string]jose.JSONWebKey{}
+	d.keys = map[string][]jose.JSONWebKey{}
 	sign := 0
 	for _, raw := range set {
 		key, signs := signing(raw)
@@ -198,13 +201,13 @@ func (d *description) take(set []json.RawMessage, most int) {
 			d.only = &key
 		}
 		sign++
-		switch _, again := d.keys[key.KeyID]; {
+		switch alike := len(d.keys[key.KeyID]); {
 		case key.KeyID == "" || key.KeyID == anotherKey: // no token finds it
-		case !again && len(d.keys) >= most:
+		case alike == 0 && len(d.keys) >= most:
 			d.more = true
 			return
-		default:
-			d.keys[key.KeyID] = key
+		case alike < mostAlike:
+			d.keys[key.KeyID] = append(d.keys[key.KeyID], key)
 		}
 	}
 }
@@ -278,7 +281,7 @@ func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return payloadOf(jws, &key)
+	return payloadOf(jws, key...)
 }
 
 // lone verifies a token that names no key, by the only one that the provider has. OpenID Connect Core §10.1. The
@@ -301,7 +304,7 @@ func (k *keys) lone(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, er
 	if only, err = k.theOnly(); err != nil {
 		return nil, err
 	}
-	return payloadOf(jws, only)
+	return payloadOf(jws, *only)
 }
 
 func (k *keys) theOnly() (*jose.JSONWebKey, error) {
@@ -313,12 +316,13 @@ func (k *keys) theOnly() (*jose.JSONWebKey, error) {
 	return k.only, nil
 }
 
-func payloadOf(jws *jose.JSONWebSignature, key *jose.JSONWebKey) ([]byte, error) {
-	payload, err := jws.Verify(key)
-	if err != nil {
-		return nil, refused("its signature is wrong")
+func payloadOf(jws *jose.JSONWebSignature, keys ...jose.JSONWebKey) ([]byte, error) {
+	for i := range keys {
+		if payload, err := jws.Verify(&keys[i]); err == nil {
+			return payload, nil
+		}
 	}
-	return payload, nil
+	return nil, refused("its signature is wrong")
 }
 
 // algorithms are those that a token may be signed with: none that a public key, taken for a
