@@ -11,6 +11,8 @@ type Directory struct {
 	limits    Limits
 	now       func() time.Time
 	at        atomic.Int64 // the server that answered last
+	names     atomic.Pointer[namesOf]
+	named     atomic.Int64 // when they were asked for last
 	searches  *pool
 	passwords *pool
 }

@@ -29,31 +29,33 @@ type List struct {
 // Find returns the one person with the address. ErrNobody and ErrSeveral are answers; any
 // other error means that nobody can tell.
 func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
-	var found []Person
-	var unclear error
+	var entries []*wire.Entry
 	err := d.searches.with(ctx, func(ctx context.Context, c *conn) error {
-		found, unclear = nil, nil
+		entries = nil
 		r := d.request(terms.And(d.o.Filter, naming(a, d.o.Address)))
 		r.SizeLimit = findMost
-		var result *wire.SearchResult
-		err := d.ask(ctx, c, StepSearch, func() (err error) {
-			result, err = c.Search(r)
+		return d.ask(ctx, c, StepSearch, func() error {
+			result, err := c.Search(r)
+			if err == nil {
+				entries = result.Entries
+			}
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		for _, e := range result.Entries {
-			// A filter matches what the directory takes for equal, which is more than the same
-			// address.
-			if p, why := d.person(e); why == "" && p.Address.Key() == a.Key() {
-				found = append(found, p)
-			} else if why != "" && d.names(e, a) {
-				unclear = fmt.Errorf("%w: %s: %s", ErrUnclear, mail.ShownLine(e.DN, mail.TextShown), why)
-			}
-		}
-		return nil
 	})
+	if err == nil {
+		d.understand(ctx, entries)
+	}
+	var found []Person
+	var unclear error
+	for _, e := range entries {
+		// A filter matches what the directory takes for equal, which is more than the same
+		// address.
+		if p, why := d.person(e); why == "" && p.Address.Key() == a.Key() {
+			found = append(found, p)
+		} else if why != "" && d.has(e, a) {
+			unclear = fmt.Errorf("%w: %s: %s", ErrUnclear, mail.ShownLine(e.DN, mail.TextShown), why)
+		}
+	}
 	switch {
 	case err != nil:
 		return Person{}, err
@@ -93,7 +95,7 @@ func (d *Directory) Recipients(ctx context.Context, domains []mail.Domain) ([]ma
 	seen, kept := map[string]bool{}, int64(0)
 	_, err := d.all(ctx, terms.Or(some...), func(e *wire.Entry) error {
 		for _, at := range attributes {
-			for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+			for _, v := range d.allValues(e, at) {
 				if a, _, ok := addressIn(v); ok && slices.Contains(domains, a.Domain()) && !seen[a.Key()] {
 					seen[a.Key()] = true
 					all = append(all, a)
@@ -149,6 +151,7 @@ func (d *Directory) pages(ctx context.Context, c *conn, f terms.Filter, take fun
 		if err != nil {
 			return 0, err
 		}
+		d.understand(ctx, result.Entries)
 		elsewhere += len(result.Referrals)
 		if entries += len(result.Entries); entries > d.limits.Entries {
 			return 0, fmt.Errorf("%w: %d", ErrTooMany, d.limits.Entries)
@@ -273,10 +276,10 @@ func (d *Directory) person(e *wire.Entry) (p Person, why string) {
 	case len(own) > 1:
 		return p, whySeveral
 	}
-	p = Person{DN: dn, Address: own[0], Entry: entryName(e, d.o.Entry)}
+	p = Person{DN: dn, Address: own[0], Entry: d.entryName(e)}
 	seen := map[string]bool{p.Address.Key(): true}
 	for _, at := range d.o.Aliases {
-		for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+		for _, v := range d.allValues(e, at) {
 			if a, _, ok := d.counts(v); ok && !seen[a.Key()] {
 				seen[a.Key()] = true
 				p.Aliases = append(p.Aliases, a)
@@ -286,7 +289,7 @@ func (d *Directory) person(e *wire.Entry) (p Person, why string) {
 	if len(p.Aliases) > d.limits.Values {
 		return Person{}, whyMany
 	}
-	for _, v := range e.GetEqualFoldAttributeValues(string(d.o.Group)) {
+	for _, v := range d.allValues(e, d.o.Group) {
 		for _, g := range d.o.Groups {
 			if terms.Same(v, g) {
 				p.Groups = append(p.Groups, g)
@@ -298,10 +301,18 @@ func (d *Directory) person(e *wire.Entry) (p Person, why string) {
 
 // addressesOf returns the different addresses in an attribute: of several, those that are
 // marked as the one that the person writes as.
-func (d *Directory) addressesOf(e *wire.Entry, at terms.Attribute) (all []mail.Address) {
+func (d *Directory) addressesOf(e *wire.Entry, at terms.Attribute) []mail.Address {
+	plain, tagged := d.values(e, at)
+	if all := d.addressesIn(plain); len(all) > 0 {
+		return all
+	}
+	return d.addressesIn(tagged)
+}
+
+func (d *Directory) addressesIn(values []string) (all []mail.Address) {
 	var primaries []mail.Address
 	seen := map[string]bool{}
-	for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+	for _, v := range values {
 		a, primary, ok := d.counts(v)
 		if !ok || seen[a.Key()] {
 			continue
@@ -318,8 +329,8 @@ func (d *Directory) addressesOf(e *wire.Entry, at terms.Attribute) (all []mail.A
 	return all
 }
 
-// names reports whether the entry has the address among those of the account.
-func (d *Directory) names(e *wire.Entry, a mail.Address) bool {
+// has reports whether the entry has the address among those of the account.
+func (d *Directory) has(e *wire.Entry, a mail.Address) bool {
 	for _, own := range d.addressesOf(e, d.o.Address) {
 		if own.Key() == a.Key() {
 			return true
@@ -333,11 +344,14 @@ const mostID = 128
 
 // entryName returns the value that names an entry for good: a text as it stands, octets
 // (objectGUID) in hexadecimal digits.
-func entryName(e *wire.Entry, at terms.Attribute) string {
-	if at == "" {
-		return ""
+func (d *Directory) entryName(e *wire.Entry) string {
+	var raw []byte
+	for _, a := range e.Attributes {
+		if same, options := d.calls(d.o.Entry, a.Name); same && !options && len(a.ByteValues) > 0 {
+			raw = a.ByteValues[0]
+			break
+		}
 	}
-	raw := e.GetEqualFoldRawAttributeValue(string(at))
 	text := string(raw)
 	if len(raw) == 0 || len(raw) > mostID {
 		return ""
