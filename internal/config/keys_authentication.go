@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Own says what becomes of mail from outside in the name of one of our own domains.
 // The zero value refuses it.
@@ -18,6 +21,8 @@ type Authentication struct {
 	Apply bool // and DMARC policies are done
 	Own   Own
 	Time  time.Duration // for everything that is asked for one message
+	// Relays hand on what the world gave them: senders are held against who gave it.
+	Relays []netip.Prefix
 }
 
 func authenticationKeys() []entry[Authentication] {
@@ -48,7 +53,34 @@ func authenticationKeys() []entry[Authentication] {
 			"How long one message waits for the DNS at most, for everything that is asked about it "+
 				"together.",
 			func(a *Authentication) *time.Duration { return &a.Time }),
+		list(Key{Path: "authentication.relays", Type: TypeNetworks,
+			Doc: `Servers in front of this one that take mail for us from the world and hand it on: a backup ` +
+				`MX, or a filter, as in ["192.0.2.25/32"]. What they bring is held by SPF and DMARC against who ` +
+				`gave it to them, by the Received field that they wrote in front of it, instead of against them. Name only servers that ` +
+				`write such a field for every message: with one that does not, a stranger writes it. Where the ` +
+				`field does not say from which address the message came, its author counts as not known. ` +
+				`Nothing else changes: relays may do nothing that strangers may not.`},
+			parseRelays, func(a *Authentication) *[]netip.Prefix { return &a.Relays }),
 	}
+}
+
+// The largest networks that relays in front of us may be given.
+const (
+	relaysV4 = 20
+	relaysV6 = 48
+)
+
+func parseRelays(text string) (p netip.Prefix, message, hint string) {
+	p, message, hint = parseNetwork(text)
+	least := relaysV6
+	if p.Addr().Is4() {
+		least = relaysV4
+	}
+	if message == "" && p.Bits() < least {
+		return p, "this network is too large to hold relays alone",
+			`whoever is in it may write from whom a message came; name the relays, as in "192.0.2.25/32"`
+	}
+	return p, message, hint
 }
 
 func parseOwn(text string) (o Own, message, hint string) {

@@ -51,6 +51,7 @@ func proveDKIM(all map[string]keyProof) {
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
 	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}
 	all["authentication.time"] = keyProof{set: "[authentication]\ntime = \"7s\"", see: func(n *Node) any { return policy(n).Time }}
+	all["authentication.relays"] = keyProof{set: "[authentication]\nrelays = [\"192.0.2.25/32\"]", see: func(n *Node) any { return len(policy(n).Relays) }}
 	all["authentication.own"] = keyProof{set: "[authentication]\nown = \"junk\"", see: func(n *Node) any { return policy(n).Own }}
 }
 

@@ -189,9 +189,15 @@ func (w *wire) unbound() *process {
   local-data: "trap.test. MX 20 b.trap.test."
   local-data: "a.trap.test. A 127.0.0.1"
   local-data: "b.trap.test. A %[4]s"
+  local-zone: "away.test." static
+  local-data: 'away.test. TXT "v=spf1 ip4:%[5]s -all"'
+  local-data: '_dmarc.away.test. TXT "v=DMARC1; p=reject"'
+  local-zone: "other.test." static
+  local-data: 'other.test. TXT "v=spf1 ip4:203.0.113.9 -all"'
+  local-data: '_dmarc.other.test. TXT "v=DMARC1; p=reject"'
   local-zone: "silent.test." always_deny
   local-zone: "broken.test." always_refuse
-`, filepath.Join(w.dir, "dns"), hosts["dns"], hosts["remote"], hosts["mx"]))
+`, filepath.Join(w.dir, "dns"), hosts["dns"], hosts["remote"], hosts["mx"], sender))
 	p := w.start("dns", "unbound", "-d", "-c", conf)
 	eventually(w.t, "the DNS answers", func() bool {
 		nc, err := w.dial("client", hosts["dns"]+":53")

@@ -67,3 +67,42 @@ func TestAuthenticationResults(t *testing.T) {
 	wantEvidence(t, r, id, "spf", "pass domain=good.test by \"ip4:127.0.0.1\"")
 	wantEvidence(t, r, id, "dmarc", "pass from=good.test policy=reject of=good.test")
 }
+
+// A relay in front of us speaks for nobody by its own address, and its word tells SPF and DMARC who does; whoever it names may still
+// do nothing that strangers may not.
+func TestARelayInFront(t *testing.T) {
+	s, r, dns := authenticating(t, `relays = ["127.0.0.1/32"]`)
+	dns.Texts["away.test"], dns.Texts["_dmarc.away.test"] = []string{"v=spf1 ip4:198.51.100.7 -all"}, []string{"v=DMARC1; p=reject"}
+	const by = " by mx2.local.test (Postfix) with ESMTPS id 4XyZ1; Mon, 30 Nov 2026 10:00:00 +0000"
+	through := func(ip string) string {
+		return "Received: from mail.away.test (unknown [" + ip + "])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n\t" + by[1:]
+	}
+	got := bring(t, r, "a@away.test", "A <a@away.test>", through("198.51.100.7"))
+	id := QueueID(got)
+	if !strings.HasPrefix(got, "250") {
+		t.Fatalf("honest: %s", got)
+	}
+	for _, c := range []struct {
+		envelope, from string
+		received       []string
+		want           string
+	}{
+		{"a@away.test", "A <a@away.test>", []string{through("203.0.113.9"), through("198.51.100.7")}, "550 5.7.26"},
+		{"a@good.test", "A <a@good.test>", []string{through("203.0.113.9")}, "550 5.7.26"}, // the relay's own address is no proof of that domain
+		{"a@away.test", "Bob <bob@local.test>", []string{through("198.51.100.7")}, "550 5.7.1"},
+	} {
+		if got := bring(t, r, c.envelope, c.from, c.received...); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+	c := Connect(t, r.Addrs().MX[0])
+	c.OK("250", "EHLO mx2.local.test")
+	c.OK("550", "MAIL FROM:<bob@local.test>")
+	c.OK("250", "MAIL FROM:<a@away.test>")
+	c.OK("550", "RCPT TO:<x@elsewhere.test>")
+	r.Idle()
+	if text := onlyMail(t, s, "bob"); !strings.Contains(text, "spf=pass (of 198.51.100.7 through 127.0.0.1)\r\n\tsmtp.mailfrom=away.test") {
+		t.Errorf("the message is\n%s", text)
+	}
+	wantEvidence(t, r, id, "relay", `127.0.0.1 had it from 198.51.100.7, HELO "mail.away.test"`)
+}

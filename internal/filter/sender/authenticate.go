@@ -38,6 +38,8 @@ type Policy struct {
 	// What we had no room to ask, or no name server that answers, keeps every message whose
 	// author is not known otherwise.
 	Time time.Duration
+	// Relays take mail from the world and hand it on to us: what they bring is held against who gave it to them.
+	Relays []netip.Prefix
 }
 
 // Authenticator finds out who really sent what strangers bring to the MX door, by
@@ -74,7 +76,7 @@ func NewAuthenticator(a Authenticator) Authenticator {
 
 // Observation is what reports to domain owners are made of. RFC 9990.
 type Observation struct {
-	Peer     netip.Addr
+	Peer     netip.Addr // that SPF was asked about
 	Envelope mail.ReversePath
 	SPF      spf.Result
 	SPFBy    mail.Domain // that SPF was asked about
@@ -100,7 +102,7 @@ func (a Authenticator) Begin(m intake.Message) intake.Look {
 	author := authorOf(m.Header, a.Ours)
 	return &authentication{
 		a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(),
-		check: dkim.NewCheckFor(m.Header, a.DKIM, author.rank), author: author,
+		check: dkim.NewCheckFor(m.Header, a.DKIM, author.rank), author: author, origin: originOf(m, p.Relays),
 	}
 }
 
@@ -113,6 +115,7 @@ type authentication struct {
 	keys   Keys
 	check  *dkim.Check
 	author author
+	origin origin
 }
 
 // Body implements intake.Look.
@@ -126,7 +129,7 @@ func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Fin
 	r := g.find(share.Context(ctx))
 	r.exhausted, r.mute = share.Exhausted(), share.Mute()
 	f := g.decide(r)
-	f.Notes = append(f.Notes, r.notes(g.author)...)
+	f.Notes = append(append(f.Notes, g.origin.notes()...), r.notes(g.author)...)
 	f.Fields = results.Field(g.a.Hostname, r.results(g))
 	f.Author = g.proved(r)
 	return f
@@ -194,7 +197,7 @@ func (g *authentication) spf(ctx context.Context) (spf.Result, mail.Domain) {
 // DMARC goes by it only where there is no sender.
 func (g *authentication) spfOfHello(ctx context.Context) (spf.Result, mail.Domain) {
 	by := g.helloName()
-	if _, ok := g.m.Envelope.From.Address(); !ok || by.IsZero() {
+	if _, ok := g.m.Envelope.From.Address(); !ok || by.IsZero() || g.origin.fault != "" {
 		return spf.Result{}, mail.Domain{}
 	}
 	return g.spfOf(ctx, "", by)
@@ -204,7 +207,7 @@ func (g *authentication) spfOfHello(ctx context.Context) (spf.Result, mail.Domai
 // labels; others have no record. RFC 7208 §4.3. The dot of the root at its end says
 // nothing that the name does not. RFC 1034 §3.1
 func (g *authentication) helloName() mail.Domain {
-	d, err := mail.ParseDomain(strings.TrimSuffix(g.m.Hello, "."))
+	d, err := mail.ParseDomain(strings.TrimSuffix(g.origin.hello, "."))
 	if err != nil || !strings.Contains(d.ASCII(), ".") {
 		return mail.Domain{}
 	}
@@ -212,7 +215,10 @@ func (g *authentication) helloName() mail.Domain {
 }
 
 func (g *authentication) spfOf(ctx context.Context, local string, by mail.Domain) (spf.Result, mail.Domain) {
-	q := spf.Query{IP: g.m.Peer, Hello: g.m.Hello, Local: local, Domain: by.ASCII(), Receiver: g.a.Hostname.ASCII(), Now: g.a.Now()}
+	if g.origin.fault != "" {
+		return g.origin.unknown(), by
+	}
+	q := spf.Query{IP: g.origin.peer, Hello: g.origin.hello, Local: local, Domain: by.ASCII(), Receiver: g.a.Hostname.ASCII(), Now: g.a.Now()}
 	return spf.Check(ctx, spf.FromDNS(g.dns), q, g.a.SPF), by
 }
 

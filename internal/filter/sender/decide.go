@@ -87,6 +87,9 @@ func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 		why = "it has more signatures, or larger ones, than are looked at"
 	case dmarc.TempError:
 		why = "the DNS does not say who speaks for its author, and nobody is known to"
+		if g.origin.fault != "" {
+			why = "it cannot be told who gave it to the relay that brought it, and nobody else speaks for its author"
+		}
 	}
 	if r.dmarc.Verdict == dmarc.Fail && asked != r.dmarc.Policy {
 		override = overrideTest
@@ -156,7 +159,7 @@ func (g *authentication) observe(r found, a intake.Action, override string) {
 		override = ""
 	}
 	g.a.Observe(Observation{
-		Peer: g.m.Peer, Envelope: g.m.Envelope.From, SPF: r.spf, SPFBy: r.spfBy, DKIM: r.dkim, DMARC: r.dmarc, Done: done, Override: override,
+		Peer: g.origin.peer, Envelope: g.m.Envelope.From, SPF: r.spf, SPFBy: r.spfBy, DKIM: r.dkim, DMARC: r.dmarc, Done: done, Override: override,
 	})
 }
 
@@ -198,11 +201,11 @@ func spfWords(r spf.Result, by mail.Domain) string {
 
 // results is what Authentication-Results says. RFC 8601 §2.7.
 func (r found) results(g *authentication) []results.Result {
-	s := results.Result{Method: "spf", Value: r.spf.Verdict.String()}
+	s := results.Result{Method: "spf", Value: r.spf.Verdict.String(), Comment: g.origin.told()}
 	if from, ok := g.m.Envelope.From.Address(); ok {
 		s.Props = []results.Prop{{Type: "smtp", Name: "mailfrom", Value: from.Domain().ASCII()}}
 	} else {
-		s.Props = []results.Prop{{Type: "smtp", Name: "helo", Value: g.m.Hello}}
+		s.Props = []results.Prop{{Type: "smtp", Name: "helo", Value: g.origin.hello}}
 	}
 	out := []results.Result{s}
 	if r.hello.Verdict != spf.None {

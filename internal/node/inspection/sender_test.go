@@ -1,6 +1,8 @@
 package inspection
 
 import (
+	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -14,8 +16,9 @@ func TestSender(t *testing.T) {
 		config.OwnRefuse: sender.OwnRefuse, config.OwnJunk: sender.OwnJunk, config.OwnDMARC: sender.OwnDMARC, config.OwnDMARC + 1: sender.OwnRefuse,
 	} {
 		for _, on := range []bool{false, true} {
-			got := policyOf(config.Authentication{Check: on, Apply: !on, Own: own, Time: time.Minute})
-			if got != (sender.Policy{Check: on, Apply: !on, Own: want, Time: time.Minute}) {
+			relays := []netip.Prefix{netip.MustParsePrefix("192.0.2.25/32")}
+			got := policyOf(config.Authentication{Check: on, Apply: !on, Own: own, Time: time.Minute, Relays: relays})
+			if !reflect.DeepEqual(got, sender.Policy{Check: on, Apply: !on, Own: want, Time: time.Minute, Relays: relays}) {
 				t.Errorf("%v, %v: %+v", own, on, got)
 			}
 		}
