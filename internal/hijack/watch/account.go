@@ -33,6 +33,7 @@ type account struct {
 	odds   float64   // the evidence after what happened last
 	told   time.Time // when it was last told that the account would be contained
 	heard  *tally    // of strangers who wrote to it; nil: not counted yet
+	spoke  lately    // who wrote to it lately, and is known to the store
 	wrong  mistakes
 	seen   []incident.Origin // whence what is unusual of late was done
 	again  again             // whom it was judged for and has not written to yet

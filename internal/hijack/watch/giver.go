@@ -233,7 +233,7 @@ func (w *Watch) Thawing(of mail.Address, since time.Time) store.Planner {
 		}
 		stands := a.gaveAllWith(good)
 		if stands {
-			a.heard, a.again = nil, nil // who wrote is counted anew, and whom it writes to judged
+			a.heard, a.spoke, a.again = nil, lately{}, nil // who wrote is counted anew, and whom it writes to judged
 		}
 		who := a.who
 		a.mu.Unlock()

@@ -186,8 +186,14 @@ func (w *Watch) hear(ctx context.Context, a *account, from mail.Address, now tim
 		return nil
 	}
 	who := lessons[0].Other
-	if _, err := w.o.Store.Get(ctx, keyOf(prefixPair, a.who, who)); !errors.Is(err, store.ErrNotFound) {
-		return nil // they correspond already, or that is not known now
+	if a.spoke.holds(who, w.o.Age) {
+		return nil
+	}
+	if _, err := w.o.Store.Get(ctx, keyOf(prefixPair, a.who, who)); err == nil {
+		a.spoke.add(who, now)
+		return nil // they correspond already
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil // that is not known now
 	}
 	next := record{keyOf(prefixHeard, a.who, who), heard{now, now, w.o.Key.Text("domain", from.Domain().ASCII())}}
 	v, err := w.o.Store.Get(ctx, next.key)
@@ -196,6 +202,9 @@ func (w *Watch) hear(ctx context.Context, a *account, from mail.Address, now tim
 	}
 	if old, ok := decodeHeard(v); ok && w.o.Age(old.last) <= l.HeardFor {
 		if now.Sub(old.last) < refreshed {
+			if w.o.Age(old.last)+latelyFor <= l.HeardFor {
+				a.spoke.add(who, now)
+			}
 			return nil
 		}
 		next.first, next.domain = old.first, old.domain
@@ -238,6 +247,7 @@ func (w *Watch) makeRoom(ctx context.Context, a *account, but []byte, now time.T
 		}
 	}
 	a.heard.total = max(0, a.heard.total-len(out))
+	a.spoke = lately{}
 	return out
 }
 

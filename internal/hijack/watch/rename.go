@@ -53,7 +53,7 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 		next.state, next.since, next.last, next.odds, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.odds, old.told, old.wrong, maps.Clone(old.gave)
 		m, at := next.mutation()
 		gone, place := old.forgotten()
-		next.heard, next.seen, next.again = nil, slices.Clone(old.seen), maps.Clone(old.again) // who wrote is counted anew
+		next.heard, next.spoke, next.seen, next.again = nil, lately{}, slices.Clone(old.seen), maps.Clone(old.again) // who wrote is counted anew
 		next.mu.Unlock()
 		old.mu.Unlock()
 		return store.Share{Mutations: []store.Mutation{{Key: r.key(), Value: note}, m, gone}, Done: func(err error) error {
@@ -123,7 +123,7 @@ func (a *account) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state, a.since, a.last, a.odds, a.told = hijack.State{}, time.Time{}, time.Time{}, 0, time.Time{}
-	a.heard, a.wrong, a.seen, a.again, a.gave = nil, mistakes{}, nil, nil, nil
+	a.heard, a.spoke, a.wrong, a.seen, a.again, a.gave = nil, lately{}, mistakes{}, nil, nil, nil
 }
 
 // openRenamed ends what a process before this one began.

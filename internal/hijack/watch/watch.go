@@ -325,7 +325,7 @@ func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.P
 		a.mu.Unlock()
 		if !vouched {
 			a.mu.Lock()
-			a.heard = nil // it is counted anew
+			a.heard, a.spoke = nil, lately{} // it is counted anew
 			a.mu.Unlock()
 			s.Mutations = append(s.Mutations, w.bookAt(ctx, w.o.Now()).forget(a.who, since)...)
 		}

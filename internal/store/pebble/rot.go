@@ -131,7 +131,7 @@ const mostReads = 4
 // there may be more damage in it, which somebody else met.
 func (s *pebbleStore) again(ctx context.Context, tries int, g *generation, err error) bool {
 	switch {
-	case tries >= mostReads:
+	case tries >= mostReads || errors.Is(err, store.ErrNotFound):
 		return false
 	case isDamage(err):
 		s.damagedIn(g.guard, err)
