@@ -32,6 +32,7 @@ type item struct {
 	sum    uint32 // of the file
 	// octets of the file; -1: nobody looked.
 	octets int64
+	origin EmailID // of a copy
 }
 
 // Append makes a message part of the folder. The message is read to its end, which is size
@@ -103,11 +104,7 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 	if err == nil {
 		err = file.Sync()
 	}
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = root.fs.Touch(tmp, it.date)
-	}
-	if err != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
 		return told(fmt.Errorf("a message could not be kept: %w", err))
 	}
 	return nil
@@ -270,7 +267,12 @@ func (a *Appending) link() (places []place, err error) {
 	err = f.mine(func() error {
 		for _, it := range a.items {
 			p := place{f.keyword.name(it.name+":2,", it.flags), true}
-			if err := f.root.fs.Rename(filepath.Join(f.dir, "tmp", it.name), f.path(p)); err != nil {
+			tmp := filepath.Join(f.dir, "tmp", it.name)
+			// Not before: an old file in tmp is taken for one that somebody left there.
+			if err := f.root.fs.Touch(tmp, it.date); err != nil {
+				return err
+			}
+			if err := f.root.fs.Rename(tmp, f.path(p)); err != nil {
 				return err
 			}
 			places = append(places, p)
@@ -311,6 +313,7 @@ func (f *folder) adopt(items []item, places []place) ([]UID, error) {
 			e = &c
 		}
 		e.modseq, e.flags, e.date, e.size, e.ragged, e.octets, e.sum = modseq, it.flags, it.date, it.size, it.ragged, it.octets, it.sum
+		e.origin = it.origin
 		uids[i] = e.uid
 		out = e.append(out)
 		b.put(e)

@@ -77,3 +77,26 @@ func TestDatesBeyondAllFiles(t *testing.T) {
 	m = s.sel(t, Inbox)
 	years("after a restart")
 }
+
+// A message of long ago that is being added lies in tmp as what it is, new: what is old there is removed as the rest of what
+// nobody finishes.
+func TestAnOldMessageIsNoOldFileInTmp(t *testing.T) {
+	s := open(t, vfs.Default, t.TempDir())
+	m := s.sel(t, Inbox)
+	a := m.Begin()
+	defer a.Abort()
+	old := time.Unix(1_000_000_000, 0)
+	check(t, a.Add(t.Context(), strings.NewReader(letter), int64(len(letter)), Flags{}, old))
+	info, err := os.Stat(filepath.Join(s.dir, "tmp", s.only(t, "tmp")))
+	check(t, err)
+	if time.Since(info.ModTime()) > time.Hour {
+		t.Errorf("it seems to lie there since %s", info.ModTime())
+	}
+	uids, err := a.Commit(t.Context())
+	check(t, err)
+	info, err = os.Stat(filepath.Join(s.dir, "cur", s.only(t, "cur")))
+	check(t, err)
+	if !info.ModTime().Equal(old) || !came(t, m, uids[0]).Equal(old) {
+		t.Errorf("it came at %s", info.ModTime())
+	}
+}

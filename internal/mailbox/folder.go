@@ -29,9 +29,10 @@ type folder struct {
 	times    times
 	messages []Message // of the book at modseq; nobody changes it
 	modseq   ModSeq
-	altered  map[UID]bool  // messages that are not what they were, or cannot be read, as the log says
-	lazy     []byte        // records that need not be durable, and are not written yet
-	changed  chan struct{} // closed at the next change
+	altered  map[UID]bool       // messages that are not what they were, or cannot be read, as the log says
+	lazy     []byte             // records that need not be durable, and are not written yet
+	coming   map[string]EmailID // copies that have their names and no UIDs yet, by identity
+	changed  chan struct{}      // closed at the next change
 }
 
 // times are those of the folders when they were read.
@@ -57,7 +58,7 @@ func (e *entry) place() place { return place{e.file, e.inCur} }
 
 // load reads the index, and writes a new one where it was not closed in order.
 func (f *folder) load() error {
-	l, err := f.journal.load(f.root.validity(), f.root.bounds().Vanished)
+	l, err := f.journal.load(f.user.validity, f.root.bounds().Vanished)
 	if err != nil {
 		return err
 	}
@@ -269,7 +270,11 @@ func (f *folder) newcomers(s *seen) (found []*entry, err error) {
 	found = make([]*entry, 0, len(s.found))
 	for _, p := range s.found {
 		if len(p.file) < maxName/2 {
-			found = append(found, &entry{file: p.file, inCur: p.inCur, size: -1, octets: -1, flags: f.keyword.merged(Flags{}, "", p.file)})
+			e := &entry{file: p.file, inCur: p.inCur, size: -1, octets: -1, flags: f.keyword.merged(Flags{}, "", p.file)}
+			if len(f.coming) > 0 {
+				e.origin = f.coming[identity(p.file)]
+			}
+			found = append(found, e)
 		}
 	}
 	return found, nil

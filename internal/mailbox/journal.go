@@ -228,7 +228,7 @@ func (b *book) list(out []byte) []byte {
 	for _, e := range b.entries {
 		out = (&entry{
 			uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets,
-			sum: e.sum, file: e.file, inCur: e.inCur,
+			sum: e.sum, origin: e.origin, file: e.file, inCur: e.inCur,
 		}).append(out)
 	}
 	return appendEnd(out, b.next, b.modseq)
@@ -246,20 +246,19 @@ type loaded struct {
 }
 
 // load reads the index of a folder and changes nothing. What remains of a damaged one counts
-// as far as it is certain; validity is what a folder gets whose UIDs are not.
-func (j *journal) load(validity uint32, bound int) (loaded, error) {
+// as far as it is certain; validity is asked for what a folder gets whose UIDs are not.
+func (j *journal) load(validity func() (uint32, error), bound int) (l loaded, err error) {
 	text := map[string][]byte{}
 	for _, name := range []string{indexFile, journalFile, promiseFile, listFile} {
-		var err error
 		if text[name], err = j.read(name); err != nil {
 			return loaded{}, err
 		}
 	}
-	l := loaded{fresh: text[indexFile] == nil && text[journalFile] == nil && text[promiseFile] == nil && text[listFile] == nil}
+	l.fresh = text[indexFile] == nil && text[journalFile] == nil && text[promiseFile] == nil && text[listFile] == nil
 	if l.fresh {
 		l.book = newBook()
-		l.book.validity = validity
-		return l, nil
+		l.book.validity, err = validity()
+		return l, err
 	}
 	promise, promised := readPromise(text[promiseFile])
 	b, whole := readBook(text[indexFile], bound)
@@ -273,11 +272,11 @@ func (j *journal) load(validity uint32, bound int) (loaded, error) {
 	inOrder := whole && followed
 	l.book, l.exact = b, inOrder && promised
 	j.promise, j.octets, j.basis, j.ended = promise, int64(len(text[journalFile])), int64(len(text[indexFile])), inOrder
-	l.certain(promise, promised, inOrder, validity)
+	err = l.certain(promise, promised, inOrder, validity)
 	if !promised {
 		l.damage = append(l.damage, lost(promiseFile, text[promiseFile]))
 	}
-	return l, nil
+	return l, err
 }
 
 func lost(name string, text []byte) string {
@@ -318,23 +317,25 @@ func (l *loaded) follow(b *book, text []byte, bound int) bool {
 
 // certain settles what may be given next. After a crash or damage it is what was promised that
 // counts, since what was given may be forgotten; where that is lost too, all UIDs are new.
-func (l *loaded) certain(p promise, promised, inOrder bool, validity uint32) {
+func (l *loaded) certain(p promise, promised, inOrder bool, validity func() (uint32, error)) (err error) {
 	b := l.book
 	if len(l.damage) > 0 {
 		b.gone, b.goneSince = nil, b.modseq
 	}
 	if inOrder {
-		return
+		return nil
 	}
 	if !promised || b.validity != 0 && b.validity != p.validity {
-		b.validity, b.gone, b.goneSince = validity, nil, b.modseq
-		return
+		b.gone, b.goneSince = nil, b.modseq
+		b.validity, err = validity()
+		return err
 	}
 	b.validity = p.validity
 	b.next, b.modseq = max(b.next, p.next), max(b.modseq, p.modseq)
 	if len(l.damage) > 0 {
 		b.goneSince = b.modseq
 	}
+	return nil
 }
 
 // adopt takes the UIDs of a second copy for files that are not known here.

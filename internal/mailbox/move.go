@@ -41,6 +41,7 @@ func (m *Mailbox) room(ctx context.Context, uids []UID, to *Mailbox) (end func(k
 func (m *Mailbox) copy(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, error) {
 	items, from, places, err := m.linkInto(ctx, uids, to)
 	t := to.folder
+	defer t.came(items)
 	if err == nil {
 		err = t.root.dirs.Do(filepath.Join(t.where(), "cur"))
 	}
@@ -92,21 +93,32 @@ func (m *Mailbox) linkInto(ctx context.Context, uids []UID, to *Mailbox) (items 
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	validity := m.UIDValidity()
 	t := to.folder
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended != nil {
 		return nil, nil, nil, t.ended
 	}
+	if t.coming == nil {
+		t.coming = map[string]EmailID{}
+	}
 	err = t.mine(func() error {
 		for _, e := range entries {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			it := item{name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, sum: e.sum}
+			it := item{
+				name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, sum: e.sum,
+				origin: e.emailID(validity),
+			}
 			have, more := lettersOf(e.file)
 			p := place{t.keyword.name(it.name+":2,"+m.foreign(have)+more, e.flags), true}
+			t.coming[it.name] = it.origin
 			err := t.bring(filepath.Join(dir, map[bool]string{true: "cur", false: "new"}[e.inCur], e.file), p, e)
+			if err != nil {
+				delete(t.coming, it.name)
+			}
 			if missing(err) {
 				continue // others removed or renamed it at this moment: it is as good as gone
 			}
@@ -118,6 +130,15 @@ func (m *Mailbox) linkInto(ctx context.Context, uids []UID, to *Mailbox) (items 
 		return nil
 	})
 	return items, from, places, err
+}
+
+// came forgets copies that have their UIDs now, or are none.
+func (f *folder) came(items []item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, it := range items {
+		delete(f.coming, it.name)
+	}
 }
 
 // foreign returns the letters that nobody here understands.

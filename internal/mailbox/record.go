@@ -161,6 +161,7 @@ type entry struct {
 	ragged bool      // its last line has no end; false as long as the size is not known
 	octets int64     // of the file; -1 until somebody asked
 	sum    uint32    // of the file; 0 until it was read
+	origin EmailID   // where it was copied from first; zero: it came here
 	file   string    // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
@@ -184,7 +185,11 @@ func (e *entry) append(b []byte) []byte {
 		b = append(b, place, byte(e.flags.System))
 		b = codec.AppendText(b, e.flags.words)
 		b = codec.AppendText(b, e.file)
-		return binary.AppendUvarint(binary.AppendUvarint(b, uint64(e.octets+1)), uint64(e.sum))
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(e.octets+1)), uint64(e.sum))
+		if e.origin == (EmailID{}) {
+			return b
+		}
+		return binary.AppendUvarint(binary.AppendUvarint(b, uint64(e.origin.Validity)), uint64(e.origin.UID))
 	})
 }
 
@@ -210,6 +215,9 @@ func readEntry(r *codec.Reader) (*entry, bool) {
 	}
 	if r.Left() > 0 { // the same
 		e.sum = uint32(r.Number(anyUID))
+	}
+	if r.Left() > 0 { // of what was copied
+		e.origin = EmailID{Validity: uint32(r.Number(anyUID)), UID: UID(r.Number(anyUID))}
 	}
 	return e, r.Done() && e.uid > 0 && e.file != "" && len(e.file) < maxName
 }

@@ -125,7 +125,7 @@ func (u *User) leave() {
 	if u.refs > 0 {
 		return
 	}
-	u.settings = nil // what is there may be another when somebody comes again
+	u.settings, u.valid = nil, validities{} // what is there may be another when somebody comes again
 	if len(u.open) == 0 && u.root.users[u.dir] == u {
 		delete(u.root.users, u.dir)
 	}

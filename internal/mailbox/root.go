@@ -62,7 +62,6 @@ type Root struct {
 	damage   damage.Note
 	run      string
 	serial   atomic.Uint64
-	lastUID  atomic.Uint32 // UIDValidity that was given last
 	pieces   pieces
 	resting  resting
 
@@ -112,18 +111,6 @@ func (r *Root) Adjust(l Limits) error {
 func (r *Root) Bounds() Limits { return r.bounds() }
 
 func (r *Root) bounds() Limits { return *r.limits.Load() }
-
-// validity returns a UIDValidity that no folder had before: seconds, and never one twice.
-// RFC 9051 §2.3.1.1.
-func (r *Root) validity() uint32 {
-	for {
-		last := r.lastUID.Load()
-		next := max(uint32(r.now().Unix()), last+1)
-		if r.lastUID.CompareAndSwap(last, next) {
-			return next
-		}
-	}
-}
 
 // newName returns a base name that no file has: seconds, microseconds, the run of the server and
 // a serial number, the host.

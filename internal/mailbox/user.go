@@ -23,6 +23,7 @@ type User struct {
 	mu       sync.Mutex
 	ended    error
 	settings *settings
+	valid    validities
 	open     map[string]*folder // by the name on the disk; "" is the INBOX
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -121,7 +122,7 @@ func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire
 		return res, end, false
 	}
 	c.WaitEach(c.o.Limits.CommandTimeout)
-	message := &literal{from: c.In, left: a.Literal.Octets}
+	message := &literal{from: c.In, left: a.Literal.Octets, binary: a.Literal.Binary}
 	if a.Literal.Waits {
 		// It is asked for when there is room for it.
 		message.begin = func() { c.Line("+ ready for the message") }
@@ -133,7 +134,11 @@ func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire
 	if err == nil {
 		return res, "", true
 	}
-	res = c.failed(err)
+	if errors.Is(err, errNUL) {
+		res = no("CANNOT", "a message with NUL must come as a literal8")
+	} else {
+		res = c.failed(err)
+	}
 	if message.begin != nil { // it was not asked for, and does not come
 		return res, "", false
 	}
@@ -150,6 +155,8 @@ type literal struct {
 	from io.Reader
 	left int64
 	err  error
+	// binary: it may hold NUL, as a literal8 may. RFC 9051 §4.3
+	binary bool
 	// begin is called before the first octet is read; nil: they come by themselves.
 	begin func()
 }
@@ -171,9 +178,15 @@ func (l *literal) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	l.err = err
+	if l.err = err; err == nil && !l.binary && bytes.IndexByte(p[:n], 0) >= 0 {
+		l.binary = true // what follows is read to its end
+		return n, errNUL
+	}
 	return n, err
 }
+
+// errNUL is that a message came as a literal that must not hold what it does. RFC 9051 §4.3
+var errNUL = errors.New("a literal holds NUL")
 
 // unwanted refuses a message: one that was not sent yet is not asked for, another one is read
 // to its end.

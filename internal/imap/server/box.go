@@ -16,7 +16,6 @@ type box struct {
 	view
 	mb       *mailbox.Mailbox
 	readOnly bool
-	validity uint32
 	keywords map[string]bool // that the client was told of as FLAGS
 	saved    []mailbox.UID   // what the last search saved. RFC 5182
 }

@@ -192,6 +192,7 @@ func (f *fetching) message(i int) error {
 type body struct {
 	from   io.Reader
 	octets int64
+	binary bool // it is a literal8, or has no NUL
 }
 
 // stream sends a literal, whose head was written.
@@ -203,12 +204,30 @@ func (f *fetching) stream(b *body) error {
 			return errCut
 		}
 		left -= int64(n)
+		if !b.binary {
+			withoutNUL(buf[:n])
+		}
 		if f.Write(buf[:n]); f.Lost() != nil {
 			return nil // fetch ends by itself
 		}
 	}
 	return nil
 }
+
+// withoutNUL puts an octet that is none of a text in the place of each NUL, which may stand in a literal8 alone; how
+// long the text is stays. A program that wrote into the Maildir may have left one. RFC 9051 §4.3.1
+func withoutNUL(text []byte) {
+	for {
+		i := bytes.IndexByte(text, 0)
+		if i < 0 {
+			return
+		}
+		text[i], text = notText, text[i+1:]
+	}
+}
+
+// notText is what Dovecot tells for NUL.
+const notText = 0x80
 
 // inTurn writes one item in the turn of the account, if the message must be read for it; nothing is
 // sent meanwhile.
@@ -247,7 +266,11 @@ func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
 		}
 		return nil, err
 	case imapwire.ItemEmailID: // RFC 8474 §5.1
-		return out("(M" + decimal(f.box.validity) + "-" + decimal(m.UID) + ")")
+		id, err := f.box.mb.EmailID(m.UID)
+		if err != nil {
+			return nil, err
+		}
+		return out("(" + id.String() + ")")
 	case imapwire.ItemThreadID:
 		return out("NIL")
 	case imapwire.ItemSize:
@@ -296,7 +319,7 @@ func (f *fetching) preview(s *source, item imapwire.Item) error {
 	if err != nil {
 		return err
 	}
-	text, err := structure.DefaultLimits().Preview(*st, content)
+	text, err := structure.DefaultLimits().Preview(*st, st.Over(content))
 	if err != nil {
 		return err
 	}
@@ -337,7 +360,7 @@ func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
 	if len(t.Part) == 0 && t.Of == imapwire.SectionWhole {
 		from, octets := cut(item, content.Size())
 		f.literalHead(item, false, octets)
-		return &body{io.NewSectionReader(content, from, octets), octets}, nil
+		return &body{from: io.NewSectionReader(content, from, octets), octets: octets}, nil
 	}
 	st, err := s.parsed()
 	if err != nil {
@@ -348,12 +371,14 @@ func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
 		f.Out = append(f.Out, item.Name+" NIL"...)
 		return nil, nil
 	}
+	file := st.Over(content)
 	if t.Of == imapwire.SectionFields || t.Of == imapwire.SectionNotFields {
-		head, err := structure.DefaultLimits().HeaderOf(span, content)
+		head, err := structure.DefaultLimits().HeaderOf(span, file)
 		if err != nil {
 			return nil, err
 		}
 		text := structure.Fields(head, t.Fields, t.Of == imapwire.SectionNotFields)
+		withoutNUL(text)
 		from, octets := cut(item, int64(len(text)))
 		f.literalHead(item, false, octets)
 		f.Out = append(f.Out, text[from:from+octets]...)
@@ -361,7 +386,7 @@ func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
 	}
 	from, octets := cut(item, span.End-span.Start)
 	f.literalHead(item, false, octets)
-	return &body{io.NewSectionReader(content, span.Start+from, octets), octets}, nil
+	return &body{from: io.NewSectionReader(file, span.Start+from, octets), octets: octets}, nil
 }
 
 func path(numbers []int) []uint32 {
@@ -417,15 +442,16 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 		return nil, err
 	}
 	f.literalHead(item, nul, octets)
-	return &body{r, octets}, nil
+	return &body{from: r, octets: octets, binary: true}, nil
 }
 
 // decoding returns what opens a section without its transfer encoding: parts alone have one. There is
 // nothing to decode in headers, and in whole messages nothing is decoded.
 func decoding(st *structure.Structure, content *mailbox.Content, t imapwire.Section) (open func() (io.Reader, error), there bool) {
+	file := st.Over(content)
 	if len(t.Part) > 0 && t.Of == imapwire.SectionWhole {
 		part, found := st.Find(path(t.Part))
-		return func() (io.Reader, error) { return part.Decoded(content) }, found
+		return func() (io.Reader, error) { return part.Decoded(file) }, found
 	}
 	if len(t.Part) == 0 && t.Of == imapwire.SectionWhole {
 		return func() (io.Reader, error) { return io.NewSectionReader(content, 0, content.Size()), nil }, true
@@ -433,9 +459,9 @@ func decoding(st *structure.Structure, content *mailbox.Content, t imapwire.Sect
 	span, found := st.Section(path(t.Part), whatOf(t.Of))
 	return func() (io.Reader, error) {
 		if t.Of != imapwire.SectionFields && t.Of != imapwire.SectionNotFields {
-			return io.NewSectionReader(content, span.Start, span.End-span.Start), nil
+			return io.NewSectionReader(file, span.Start, span.End-span.Start), nil
 		}
-		head, err := structure.DefaultLimits().HeaderOf(span, content)
+		head, err := structure.DefaultLimits().HeaderOf(span, file)
 		return bytes.NewReader(structure.Fields(head, t.Fields, t.Of == imapwire.SectionNotFields)), err
 	}, found
 }

@@ -416,7 +416,7 @@ func (s *searching) contains(k imapwire.Key) match {
 				return hit, err
 			}
 		}
-		return l.InBody(needle, *st, content)
+		return l.InBody(needle, *st, st.Over(content))
 	}
 }
 
@@ -426,6 +426,7 @@ const mostAge = 100 * 365 * 24 * 60 * 60
 // measured asks for sizes, dates and identities.
 func (s *searching) measured(k imapwire.Key) match {
 	age := time.Duration(min(k.Number, mostAge)) * time.Second
+	wanted, named := mailbox.ParseEmailID(k.Text)
 	return func(c *candidate) (bool, error) {
 		switch k.Op {
 		case imapwire.KeyBefore, imapwire.KeyOn, imapwire.KeySince:
@@ -440,7 +441,8 @@ func (s *searching) measured(k imapwire.Key) match {
 		case imapwire.KeyModSeq:
 			return sure(c.m.ModSeq >= mailbox.ModSeq(k.Number))
 		case imapwire.KeyEmailID:
-			return sure(k.Text == "M"+decimal(s.f.box.validity)+"-"+decimal(c.m.UID))
+			id, err := s.f.box.mb.EmailID(c.m.UID)
+			return err == nil && named && id == wanted, err
 		case imapwire.KeyLarger, imapwire.KeySmaller:
 			octets, err := s.f.box.mb.Size(s.f.ctx, c.m.UID)
 			return err == nil && (k.Op == imapwire.KeyLarger && octets > k.Number || k.Op == imapwire.KeySmaller && octets < k.Number), err

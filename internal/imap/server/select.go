@@ -26,7 +26,7 @@ func (c *conn) selects(ctx context.Context, a imapwire.Select, readOnly bool) re
 	state := mb.State()
 	c.box = &box{
 		view: view{msgs: state.Messages, shared: true, told: state.HighestModSeq}, mb: mb, readOnly: readOnly,
-		validity: state.UIDValidity, keywords: map[string]bool{},
+		keywords: map[string]bool{},
 	}
 	c.greetMailbox(a.Name, state)
 	if q := a.QResync; q != nil && q.Validity == state.UIDValidity {

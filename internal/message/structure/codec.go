@@ -7,8 +7,12 @@ import (
 	"sallyport/internal/kit/codec"
 )
 
-// version is the first octet of an encoded structure.
-const version = 1
+// version is the first octet of an encoded structure. That of before is the same but for messages that lie in it encoded, of
+// which it says nothing.
+const (
+	version       = 2
+	formerVersion = 1
+)
 
 // deepest is the deepest structure that is decoded: what is stored may be damaged.
 const deepest = 1000
@@ -22,9 +26,9 @@ func (s Structure) Append(b []byte) []byte { return s.append(append(b, version))
 // Decode reads what Append wrote. Its error is ErrRecord.
 func Decode(b []byte) (Structure, error) {
 	r := reader{Reader: codec.NewTextReader(b)}
-	r.Require(r.Octet() == version)
+	v := r.version()
 	s := r.structure(0)
-	if !r.Done() {
+	if !r.Done() || v == formerVersion && s.Part.mayEncode() {
 		return Structure{}, ErrRecord
 	}
 	return s, nil
@@ -34,7 +38,7 @@ func Decode(b []byte) (Structure, error) {
 // ErrRecord.
 func DecodeEnvelope(b []byte) (Envelope, error) {
 	r := reader{Reader: codec.NewTextReader(b)}
-	r.Require(r.Octet() == version)
+	r.version()
 	e := r.envelope()
 	if r.Failed() {
 		return Envelope{}, ErrRecord
@@ -46,7 +50,7 @@ func DecodeEnvelope(b []byte) (Envelope, error) {
 // ErrRecord.
 func DecodeSubject(b []byte) (Text, error) {
 	r := reader{Reader: codec.NewReader(b)}
-	r.Require(r.Octet() == version)
+	r.version()
 	if date := r.Octet(); date == 1 {
 		r.Take(int(r.Number(uint64(r.Left()))))
 	} else {
@@ -146,6 +150,22 @@ func (p *Part) append(b []byte) []byte {
 
 // reader reads a record.
 type reader struct{ codec.Reader }
+
+func (r *reader) version() byte {
+	v := r.Octet()
+	r.Require(v == version || v == formerVersion)
+	return v
+}
+
+// mayEncode reports whether a message lies in it that names an encoding.
+func (p *Part) mayEncode() bool {
+	for i := range p.Parts {
+		if p.Parts[i].mayEncode() {
+			return true
+		}
+	}
+	return p.Message != nil && (p.Encoding == "base64" || p.Encoding == "quoted-printable" || p.Message.Part.mayEncode())
+}
 
 // count reads how many items follow: each has an octet at least.
 func (r *reader) count() int { return int(r.Number(uint64(r.Left()))) }

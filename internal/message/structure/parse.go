@@ -10,9 +10,12 @@ import (
 // Parse reads a message of size octets within DefaultLimits; see Limits.Parse.
 func Parse(file io.ReaderAt, size int64) (Structure, error) { return DefaultLimits().Parse(file, size) }
 
-// Parse reads a message of size octets. It reads it once, in order. Its errors are those of file.
+// Parse reads a message of size octets. It reads it once, in order, and what lies in it encoded once more. Its errors are those of file.
 func (l Limits) Parse(file io.ReaderAt, size int64) (Structure, error) {
-	p := parser{limits: l, from: bufio.NewReaderSize(io.NewSectionReader(file, 0, size), int(min(chunk, size+1))), kept: l.KeptOctets, addresses: l.Addresses}
+	p := parser{
+		limits: l, from: bufio.NewReaderSize(io.NewSectionReader(file, 0, size), int(min(chunk, size+1))), kept: l.KeptOctets, addresses: l.Addresses,
+		over: &over{file: file, within: map[int64]encoded{}},
+	}
 	s := p.message(0)
 	if p.err != nil {
 		return Structure{}, p.err
@@ -53,6 +56,9 @@ type parser struct {
 	parts     int      // so far
 	kept      int      // octets that may still be kept
 	addresses int      // that may still be kept
+
+	over   *over
+	within bool // what is read was decoded
 
 	last   hit    // what ended the part that was read last
 	header []byte // the header section that is read
@@ -199,6 +205,10 @@ func (p *parser) body(part *Part, depth int, ended bool) {
 		if ended {
 			p.skip()
 		}
+	case message && ended && p.encoded(part):
+		p.skip()
+		part.Body = begin.to(p.end)
+		part.Message = p.decoded(part, depth+1)
 	case message && ended:
 		m := p.message(depth + 1)
 		part.Message = &m

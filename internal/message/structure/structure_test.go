@@ -300,10 +300,11 @@ func TestTrees(t *testing.T) {
 // allTold looks at what is said of every part.
 func allTold(t testing.TB, s *Structure, file io.ReaderAt) {
 	t.Helper()
+	over := s.Over(file)
 	var each func(p *Part)
 	each = func(p *Part) {
-		told(t, file, p.Header)
-		told(t, file, p.Body)
+		told(t, over, p.Header)
+		told(t, over, p.Body)
 		for i := range p.Parts {
 			each(&p.Parts[i])
 		}

@@ -29,7 +29,10 @@ func (p *Part) Decoded(file io.ReaderAt) (io.Reader, error) {
 	return r, nil
 }
 
-func (p *Part) composite() bool { return len(p.Parts) > 0 || p.Message != nil }
+func (p *Part) composite() bool {
+	_, decodes := p.decodes()
+	return len(p.Parts) > 0 || p.Message != nil && !decodes
+}
 
 // Text gives the body of a part as UTF-8, for people to read and to search. What cannot be
 // decoded, since its encoding or charset is not known, is given as it is.
