@@ -143,11 +143,7 @@ func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire
 		return res, "", false
 	}
 	// The rest of the message is on its way already.
-	if _, err := io.Copy(io.Discard, message); err != nil || message.err != nil {
-		return res, c.broken(errors.Join(err, message.err)), false
-	}
-	end = c.skipLine()
-	return res, end, false
+	return res, c.pass(message.left, c.unwantedOctets()), false
 }
 
 // literal reads the octets of a literal and remembers why there are no more.
@@ -194,29 +190,40 @@ func (c *conn) unwanted(lit imapwire.Literal, res result) (result, string) {
 	if lit.Waits {
 		return res, ""
 	}
-	most := c.o.Limits.DrainOctets
-	if c.signedIn {
-		most = max(most, c.o.Limits.MessageOctets)
-	}
-	if lit.Octets > most {
-		return res, c.farewell(bye{EndTooLong, "the literal is too long"})
-	}
-	c.WaitEach(c.o.Limits.CommandTimeout)
-	if _, err := io.CopyN(io.Discard, c.In, lit.Octets); err != nil {
-		return res, c.broken(err)
-	}
-	return res, c.skipLine()
+	return res, c.pass(lit.Octets, c.unwantedOctets())
 }
 
-// skipLine reads the rest of a command that was refused. Another literal in it would be taken for
-// commands, and so must wait for nothing.
-func (c *conn) skipLine() (end string) {
-	line, err := c.In.Line(nil, c.o.Limits.Commands.CommandOctets)
-	if err != nil {
-		return c.broken(err)
+// unwantedOctets is how long a message may be that is read to its end although nobody takes it.
+func (c *conn) unwantedOctets() int64 {
+	if c.signedIn {
+		return max(c.o.Limits.DrainOctets, c.o.Limits.MessageOctets)
 	}
-	if lit, more := imapwire.LiteralAt(line); more && !lit.Waits {
-		return c.farewell(bye{EndTooLong, "the rest of the command cannot be read"})
+	return c.o.Limits.DrainOctets
+}
+
+// pass reads what is on its way of a command that was refused: the octets that are left of a literal, the line behind it, and, of
+// who has signed in, the literals that go on from there, each of at most so many octets. What is in them must not be taken for
+// commands, and what is asked for by one that waits does not come.
+func (c *conn) pass(left, most int64) (end string) {
+	c.WaitEach(c.o.Limits.CommandTimeout)
+	for n := 0; ; n++ {
+		if left > most {
+			return c.farewell(bye{EndTooLong, "the literal is too long"})
+		}
+		if _, err := io.CopyN(io.Discard, c.In, left); err != nil {
+			return c.broken(err)
+		}
+		line, err := c.In.Line(nil, c.o.Limits.Commands.CommandOctets)
+		if err != nil {
+			return c.broken(err)
+		}
+		lit, more := imapwire.LiteralAt(line)
+		if !more || lit.Waits {
+			return ""
+		}
+		if !c.signedIn || n >= c.o.Limits.Messages {
+			return c.farewell(bye{EndTooLong, "the rest of the command cannot be read"})
+		}
+		left = lit.Octets
 	}
-	return ""
 }

@@ -194,7 +194,7 @@ func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end 
 		}
 		if lit.Octets > l.LiteralOctets || lit.Octets > int64(l.CommandOctets-len(b)) {
 			cmd.Tag = tagOf(b)
-			res, end = c.tooBig(b, lit)
+			res, end = c.tooBig(lit)
 			return cmd, res, end
 		}
 		if !held && lit.Octets > keepCommand {
@@ -241,21 +241,12 @@ func tagOf(b []byte) string {
 
 // tooBig refuses a literal that is too long: one that has not been sent yet is not asked for,
 // another one is read to its end if that is near. RFC 7888 §4.
-func (c *conn) tooBig(b []byte, lit imapwire.Literal) (res result, end string) {
+func (c *conn) tooBig(lit imapwire.Literal) (res result, end string) {
 	res = result{status: "BAD", code: "TOOBIG", text: "the literal is too long"}
 	if lit.Waits {
 		return res, ""
 	}
-	if lit.Octets > c.o.Limits.DrainOctets {
-		return res, c.farewell(bye{EndTooLong, "the literal is too long"})
-	}
-	if _, err := io.CopyN(io.Discard, c.In, lit.Octets); err != nil {
-		return res, c.broken(err)
-	}
-	if _, err := c.In.Line(b[:0], c.o.Limits.Commands.CommandOctets); err != nil {
-		return res, c.broken(err)
-	}
-	return res, ""
+	return res, c.pass(lit.Octets, c.o.Limits.DrainOctets)
 }
 
 // isStray reports whether a line is what some programs still say when a sign-in has failed at
