@@ -204,6 +204,13 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(m.letter()))
 	}
 	f.Add([]byte(nested))
+	for _, encoding := range []string{"base64", "quoted-printable"} {
+		text := inBase64(nested)
+		if encoding == "quoted-printable" {
+			text = strings.ReplaceAll(nested, "=", "=3D")
+		}
+		f.Add([]byte("Content-Type: message/global\nContent-Transfer-Encoding: " + encoding + "\n\n" + text))
+	}
 	f.Add([]byte("To: g: <@r:a@b>, (c \"x\";,\r\rContent-Type: a/b; c=\"\\"))
 	f.Add([]byte("Content-Type: multipart/digest; boundary=b\n\n--b\n--b\n\n--b--\n--b\n\r\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -226,10 +233,10 @@ func FuzzParse(f *testing.F) {
 		if d := cmp.Diff(s, back); d != "" {
 			t.Fatal(d)
 		}
-		if found, err := l.InBody(NewNeedle("what nobody wrote\x00"), s, file); found || err != nil {
+		if found, err := l.InBody(NewNeedle("what nobody wrote\x00"), s, s.Over(file)); found || err != nil {
 			t.Fatal(found, err)
 		}
-		preview, err := l.Preview(s, file)
+		preview, err := l.Preview(s, s.Over(file))
 		if err != nil || len([]rune(preview)) > l.PreviewCharacters {
 			t.Fatalf("%q, %v", preview, err)
 		}
@@ -262,7 +269,11 @@ func within(t *testing.T, p *Part) {
 	}
 	if p.Message != nil {
 		m := &p.Message.Part
-		if m.Header.Start != p.Body.Start || m.Body.End != p.Body.End {
+		if n, is := p.decodes(); is {
+			if m.Header.Start != n*apart || m.Body.End >= (n+1)*apart {
+				t.Fatalf("a message at %v %v is not the one of %d", m.Header, m.Body, n)
+			}
+		} else if m.Header.Start != p.Body.Start || m.Body.End != p.Body.End {
 			t.Fatalf("a message at %v %v is not the body at %v", m.Header, m.Body, p.Body)
 		}
 		within(t, m)
