@@ -117,6 +117,7 @@ type TLS struct {
 // Route is the next hop of a foreign domain.
 type Route struct {
 	directory.Route
+	Others        []Hop  // further hosts for the same mail
 	Token         Token  // zero: no token signs in
 	Cert, CertKey string // files of the certificate that is shown; "": none
 	Connections   int    // the most connections at once

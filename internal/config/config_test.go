@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -76,12 +77,12 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("group", c.Aliases[3].Address, address(t, "Board@local.test"))
 	equal("who writes to the group", c.Aliases[3].Posting, directory.PostingMembers)
 	equal("members of the group", len(c.Aliases[3].Targets), 2)
-	equal("route 0", c.Routes[0], Route{
+	equal("route 0", fmt.Sprint(c.Routes[0]), fmt.Sprint(Route{
 		Route:       directory.Route{Domain: c.Routes[0].Domain, Host: "127.0.0.1", Port: 2626, TLS: mail.TLSOpportunistic},
 		Connections: 20, Messages: 100,
-	})
-	equal("route *", c.Routes[1], Route{Route: directory.Route{Host: "smart.example.net", Port: 465, TLS: mail.TLSImplicit, User: "sallyport",
-		PasswordFile: "/etc/sallyport/password"}, Connections: 5, Messages: 100})
+	}))
+	equal("route *", fmt.Sprint(c.Routes[1]), fmt.Sprint(Route{Others: []Hop{{"second.example.net", 465, true}}, Route: directory.Route{Host: "smart.example.net", Port: 465, TLS: mail.TLSImplicit, User: "sallyport",
+		PasswordFile: "/etc/sallyport/password"}, Connections: 5, Messages: 100}))
 	equal("message_size", c.Limits.MessageSize, int64(10e6))
 	equal("recipients", c.Limits.Recipients, 200)
 	equal("command_timeout", c.Limits.CommandTimeout, 4*time.Minute+30*time.Second)

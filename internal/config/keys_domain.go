@@ -43,7 +43,8 @@ func domainKeys() []entry[Domain] {
 			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below ` +
 				`maildir.root; or to a server that stands behind this one, which is dialled as written here ` +
 				`and nowhere else: "lmtp://host:port" (port 24 where none is given), "lmtp+unix:///path" of ` +
-				`a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet).`},
+				`a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet). ` +
+				`Where the name has several addresses, what one does not serve, or defers, is offered to another.`},
 			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
 		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
 			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what " +

@@ -22,8 +22,14 @@ func hopKeys() []entry[Route] {
 		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true, Example: "smtp://mail.example.net:25",
 			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a ` +
 				`smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and ` +
-				`465 where none is given.`},
+				`465 where none is given. Where the name has several addresses, what one does not serve, ` +
+				`or defers a second time, is offered to another.`},
 			readTo},
+		list(Key{Path: "route.NAME.others", Type: TypeURLs,
+			Doc: `Further next hops for the same mail, such as ["smtp://second.example.net:25"], in the form of route.NAME.to ` +
+				`and reached in the same way: with its tls, ca, user and password. They are tried where nobody ` +
+				`before them serves, and from the second attempt on where one defers. At most 8.`},
+			parseHop, func(r *Route) *[]Hop { return &r.Others }),
 		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,
 			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, ` +
 				`certificate not checked; where that fails, clear text, which the trace notes) or ` +

@@ -78,7 +78,8 @@ func dnsblKeys() []entry[dnsbl.List] {
 	return []entry[dnsbl.List]{
 		parsed(Key{Path: "dnsbl.NAME.of", Type: TypeChoice, Default: "client",
 			Doc: `What the list knows about: "client", the address that connects; "sender", the domain of ` +
-				`the envelope sender; "hello", the name of EHLO or HELO. NAME is the zone of a list in the ` +
+				`the envelope sender; "hello", the name of EHLO or HELO; "names", both of these, and an entry of ` +
+				`each counts. NAME is the zone of a list in the ` +
 				`DNS, as in [dnsbl."zen.example.net"]. Each is asked about everybody who writes to us on ` +
 				`port 25, but for those whom screen.list exempts, and for mail to postmaster and abuse.`},
 			parseListed, func(l *dnsbl.List) *dnsbl.Subject { return &l.Of }),
@@ -105,12 +106,12 @@ func parseAnswers(text string) (p netip.Prefix, message, hint string) {
 }
 
 func parseListed(text string) (s dnsbl.Subject, message, hint string) {
-	for _, s := range []dnsbl.Subject{dnsbl.Client, dnsbl.Sender, dnsbl.Hello} {
+	for _, s := range []dnsbl.Subject{dnsbl.Client, dnsbl.Sender, dnsbl.Hello, dnsbl.Names} {
 		if s.String() == text {
 			return s, "", ""
 		}
 	}
-	return dnsbl.NoSubject, "this is nothing that a list knows about", `write "client", "sender" or "hello"`
+	return dnsbl.NoSubject, "this is nothing that a list knows about", `write "client", "sender", "hello" or "names"`
 }
 
 // MaxDNSBL is how many lists of others are asked about one visitor.

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -183,6 +184,24 @@ func (s *source) checkRoutes(c *Config) {
 		}
 		if to := at.child("to"); to != nil && c.leadsHere(r.Host, r.Port) {
 			s.faultAt(to, "this route leads back to this server", "name the host that the mail shall go to")
+		}
+		s.checkOthers(c, r, at.child("others"))
+	}
+}
+
+// MaxOthers is how many next hops a route may have behind its first.
+const MaxOthers = 8
+
+// checkOthers looks at the next hops of a route behind its first.
+func (s *source) checkOthers(c *Config, r Route, at *node) {
+	for i, h := range r.Others {
+		switch {
+		case i == MaxOthers:
+			s.faultAt(at, "these are more next hops than are tried", "name at most "+strconv.Itoa(MaxOthers))
+		case h.Implicit != (r.TLS == mail.TLSImplicit):
+			s.faultAt(at, "all next hops of a route are reached in the same way", "let all of them begin with smtp://, or with smtps://")
+		case c.leadsHere(h.Host, h.Port):
+			s.faultAt(at, "this route leads back to this server", "name the host that the mail shall go to")
 		}
 	}
 }

@@ -181,15 +181,15 @@ func parseMechanism(text string) (m, message, hint string) {
 	return "", "this mechanism is unknown", "write EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, OAUTHBEARER or XOAUTH2"
 }
 
-// hop is what a route's URL says.
-type hop struct {
-	host     string
-	port     uint16
-	implicit bool
+// Hop is what the URL of a next hop says.
+type Hop struct {
+	Host     string
+	Port     uint16
+	Implicit bool // TLS from the first octet
 }
 
 // parseHop reads smtp://host[:port] or smtps://host[:port].
-func parseHop(text string) (h hop, message, hint string) {
+func parseHop(text string) (h Hop, message, hint string) {
 	const example = `write it as "smtp://mail.example.net:25" or "smtps://mail.example.net:465"`
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Opaque != "" {
@@ -197,9 +197,9 @@ func parseHop(text string) (h hop, message, hint string) {
 	}
 	switch u.Scheme {
 	case "smtp":
-		h.port = 25
+		h.Port = 25
 	case "smtps":
-		h.port, h.implicit = 465, true
+		h.Port, h.Implicit = 465, true
 	default:
 		return h, "this kind of next hop is unknown: " + u.Scheme, example
 	}
@@ -214,9 +214,9 @@ func parseHop(text string) (h hop, message, hint string) {
 		if err != nil || port == 0 {
 			return h, "the port is none of 1 to 65535", example
 		}
-		h.port = uint16(port)
+		h.Port = uint16(port)
 	}
-	h.host, message = parseHopHost(u.Hostname())
+	h.Host, message = parseHopHost(u.Hostname())
 	if message != "" {
 		return h, message, example
 	}
@@ -248,8 +248,8 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 		s.fault(n.meant(), s.literal(n.meant()), message, hint)
 		return
 	}
-	r.Host, r.Port = h.host, h.port
-	if h.implicit {
+	r.Host, r.Port = h.Host, h.Port
+	if h.Implicit {
 		r.TLS = mail.TLSImplicit
 	}
 }

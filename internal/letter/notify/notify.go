@@ -35,17 +35,19 @@ type Queue interface {
 	letter.Queue
 }
 
-// Post writes them; all of it but Sign is needed. Its methods may be called concurrently.
+// Post writes them; all of it but Sign and Commands is needed. Its methods may be called concurrently.
 type Post struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
 	Queue     Queue
 	Handoff   func(spool.Claim)
 	// Sign returns the header fields that sign a message of the domain; nil: nothing is signed.
-	Sign   func(from mail.Domain, h message.Header, body []byte) ([]byte, error)
-	Now    func() time.Time
-	Rand   io.Reader
-	Logger *slog.Logger
+	Sign func(from mail.Domain, h message.Header, body []byte) ([]byte, error)
+	// Commands returns a text in which each command of this program names the configuration; nil: it is found without.
+	Commands func(text string) string
+	Now      func() time.Time
+	Rand     io.Reader
+	Logger   *slog.Logger
 }
 
 // Postmaster is who administers this server; zero: nobody has that mailbox. RFC 5321 §4.5.1
@@ -150,7 +152,11 @@ func (n *Post) compose(id mail.ID, l Letter) (text []byte, messageID string, err
 	head := fmt.Appendf(nil, "From: Mail server <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\nAuto-Submitted: auto-generated\r\n"+
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
 		from.ASCII(), l.To, mail.PlainLine(l.Subject, maxSubject), message.FormatDate(n.Now().UTC()), messageID)
-	body := []byte(strings.ReplaceAll(l.Text, "\n", "\r\n"))
+	words := l.Text
+	if n.Commands != nil && l.About.IsZero() {
+		words = n.Commands(words)
+	}
+	body := []byte(strings.ReplaceAll(words, "\n", "\r\n"))
 	if l.About.IsZero() || n.Sign == nil {
 		return append(head, body...), messageID, nil
 	}

@@ -254,3 +254,19 @@ func TestThePostAndItsTrouble(t *testing.T) {
 		t.Error("without chance there is a letter")
 	}
 }
+
+// Commands in a letter to who administers the server name its configuration; what goes outside tells no path.
+func TestCommandsInLetters(t *testing.T) {
+	for about, want := range map[string]string{"": "give: show -c here\r\n", "alice@local.test": "give: show\r\n"} {
+		o := newOffice(t)
+		o.Commands = func(text string) string { return strings.Replace(text, "show", "show -c here", 1) }
+		l := Letter{To: addr(t, "alice@local.test"), Subject: "x", Text: "give: show\n"}
+		if about != "" {
+			l.To, l.About = addr(t, "alice@home.test"), addr(t, about)
+		}
+		must(t, o.Send(t.Context(), l))
+		if _, text := o.only(); !strings.HasSuffix(text, "\r\n\r\n"+want) {
+			t.Errorf("about %q:\n%s", about, text)
+		}
+	}
+}

@@ -8,7 +8,8 @@
 // at once adapts to what the next hop bears. Deliveries and questions have connections
 // apart, so that neither holds up the other. A next hop that cannot be reached is left
 // alone for as long as finding that out took, and meanwhile every delivery to it is
-// deferred at once.
+// deferred at once. Where a next hop has several hosts, or its name several addresses, another one is asked
+// where one does not serve, or defers.
 //
 // A fault of the way there (no connection, failed TLS, rejected credentials) never
 // fails a message for good: it is deferred, and the operator can mend it.
@@ -20,6 +21,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -40,9 +42,11 @@ type Place struct {
 	Network string // "tcp" or "unix"
 	Address string // host:port, or the path of the socket
 	Host    string // the name or address that its certificate must bear
-	TLS     mail.TLSMode
-	CA      string // file of the authorities to trust; "": the system's
-	User    string // "": do not sign in by a password or a token
+	// Others are further hosts for the same mail, reached in the same way: host:port each, with blanks between.
+	Others string
+	TLS    mail.TLSMode
+	CA     string // file of the authorities to trust; "": the system's
+	User   string // "": do not sign in by a password or a token
 	// PasswordFile is read for each new connection, so that a changed password needs no
 	// restart.
 	PasswordFile string
@@ -59,10 +63,13 @@ type Place struct {
 // credentials reports whether something of ours is shown to the next hop.
 func (p Place) credentials() bool { return p.User != "" || !p.Token.IsZero() || p.Cert != "" }
 
-// Means is what every target works with; all fields but Tokens are required.
+// Means is what every target works with; all fields but Lookup and Tokens are required.
 type Means struct {
 	Hello mail.Domain                                                       // our name
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error) // Dialer() in a server
+	// Lookup returns the addresses of a next hop's name, so that another can be asked where one does not
+	// serve, or defers; nil: each next hop is what Dial reaches. Lookup() in a server.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Timeouts are those of deliveries. A question has the time of its context.
 	Timeouts client.Timeouts
 	SMTP     client.Limits
@@ -152,7 +159,7 @@ func newTarget(p Place, m Means, a authorities) (*Target, error) {
 func (t *Target) pool(connections, start int) (*pool.Pool, error) {
 	l := t.place.Limits
 	return pool.New(pool.Options{
-		Name: t.place.Address, Open: t.open, Used: t.used, Now: t.means.Now, Logger: t.means.Logger,
+		Name: t.place.Address, Open: t.open, Elsewhere: t.elsewhere, AtOnce: t.place.Ours, Used: t.used, Now: t.means.Now, Logger: t.means.Logger,
 		Limits: pool.Limits{Connections: connections, Start: start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
 	})
 }
@@ -224,41 +231,4 @@ func (t *Target) International(ctx context.Context, a mail.Address) (takes, know
 	}
 	said := t.utf8.Load()
 	return said == saidYes, said != 0
-}
-
-// open opens a connection, or says why there is none: always as a reply that
-// defers.
-func (t *Target) open(ctx context.Context, _ nexthop.Job) (*client.Client, pool.Failure) {
-	for again := true; ; again = false {
-		auth, f := t.credentials(ctx)
-		if !f.Reply.IsZero() {
-			return nil, f
-		}
-		c, err := t.call(auth).Open(ctx)
-		if err == nil {
-			said := int32(saidNo)
-			if c.Offers("SMTPUTF8") {
-				said = saidYes
-			}
-			t.utf8.Store(said)
-			return c, pool.Failure{}
-		}
-		if !t.refused(ctx, auth, err) || !again {
-			return nil, pool.Failure{Reply: pool.ReplyFor(t.place.Address, err), Remote: t.place.Address}
-		}
-	}
-}
-
-// call is one try to get a connection, with what signs us in.
-func (t *Target) call(auth *client.Credentials) pool.Call {
-	p, log := t.place, t.means.Logger
-	return pool.Call{
-		Dial:    func(ctx context.Context) (net.Conn, error) { return t.means.Dial(ctx, p.Network, p.Address) },
-		Connect: p.Limits.Connect,
-		SMTP: client.Options{
-			LMTP: p.LMTP, Hello: t.means.Hello, Host: p.Host, TLS: client.TLSPolicy{Mode: p.TLS, Config: t.tls}, Auth: auth,
-			Timeouts: t.means.Timeouts, Limits: t.means.SMTP,
-		},
-		WithoutTLS: func(err error) { log.Warn("TLS failed, going on without", "err", err) },
-	}
 }

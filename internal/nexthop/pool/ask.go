@@ -18,27 +18,38 @@ func (e *Unreachable) Error() string {
 }
 
 // Ask asks the next hop whether it would take mail for the addresses, over a
-// connection of the pool, and returns one reply for each, and who gave them. The
+// connection of the pool, and returns one reply for each, and who gave them. Where one host cannot say,
+// and the next hop has another, that is asked as well. The
 // error is an *Unreachable, or one of smtp/client's Verify.
 func (p *Pool) Ask(ctx context.Context, to []mail.Address) (replies []mail.Reply, remote string, err error) {
 	if err := p.all.enter(ctx); err != nil {
 		return nil, p.o.Name, &Unreachable{Failure{Reply: mail.R(451, "4.3.2", "no connection became free"), Remote: p.o.Name}}
 	}
 	defer p.all.leave()
+	a := p.ask(ctx, to)
+	var nobody *Unreachable
+	if !errors.As(a.err, &nobody) {
+		a = p.askElsewhere(ctx, to, a)
+	}
+	return a.replies, a.remote, a.err
+}
+
+// ask asks one host of the next hop.
+func (p *Pool) ask(ctx context.Context, to []mail.Address) answered {
 	if c := p.all.take(); c != nil {
 		replies, err := p.question(ctx, c, to)
 		var refused *client.ReplyError
 		if err == nil || ctx.Err() != nil || errors.As(err, &refused) {
-			return replies, c.Remote(), err
+			return answered{replies, c.Remote(), err}
 		}
 		// A question may be asked again, whatever became of a kept connection.
 	}
 	c, f := p.connect(ctx, nexthop.Job{})
 	if c == nil {
-		return nil, f.Remote, &Unreachable{f}
+		return answered{remote: f.Remote, err: &Unreachable{f}}
 	}
-	replies, err = p.question(ctx, c, to)
-	return replies, c.Remote(), err
+	replies, err := p.question(ctx, c, to)
+	return answered{replies, c.Remote(), err}
 }
 
 func (p *Pool) question(ctx context.Context, c *connection, to []mail.Address) ([]mail.Reply, error) {

@@ -2,9 +2,12 @@ package pool
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
+	"sallyport/internal/smtp/client"
 )
 
 // deferredTwice is the number of the attempt from which on another host is asked about what one defers by its
@@ -18,13 +21,14 @@ const deferredTwice = 2
 //
 // What the other host refuses is not final: the first one, which is the better, may yet take it.
 func (p *Pool) elsewhere(ctx context.Context, j nexthop.Job, out []mail.Outcome, remote string, how end) []mail.Outcome {
-	if p.o.Elsewhere == nil || ctx.Err() != nil || how != stale && j.Attempt < deferredTwice {
+	if p.o.Elsewhere == nil || ctx.Err() != nil {
 		return out
 	}
+	due := how == stale || j.Attempt >= deferredTwice
 	var some []int
 	for i, o := range out {
 		// Whose transaction was full is sent in another one.
-		if o.Deferred() && o.Remote == remote && !tooMany(o.Reply) {
+		if o.Deferred() && o.Remote == remote && !tooMany(o.Reply) && (due || p.o.AtOnce && o.Said && !ofMailbox(o.Reply)) {
 			some = append(some, i)
 		}
 	}
@@ -46,4 +50,56 @@ func (p *Pool) elsewhere(ctx context.Context, j nexthop.Job, out []mail.Outcome,
 		}
 	}
 	return out
+}
+
+// ofMailbox reports whether an answer is about the mailbox, which is the same behind every host of a next
+// hop. RFC 3463 §3.3
+func ofMailbox(r mail.Reply) bool { return r.Enhanced.Subject == 2 }
+
+// askElsewhere asks another host what one, named by its remote, could not say of recipients, or put off. As of
+// messages, only what the other one takes counts.
+func (p *Pool) askElsewhere(ctx context.Context, to []mail.Address, first answered) answered {
+	if p.o.Elsewhere == nil || ctx.Err() != nil || !first.open() {
+		return first
+	}
+	c := p.o.Elsewhere(ctx, nexthop.Job{}, first.remote)
+	if c == nil {
+		return first
+	}
+	defer func() { go quit(&connection{Client: c}) }()
+	replies, err := c.Verify(ctx, to)
+	if err != nil {
+		return first
+	}
+	out := answered{replies: slices.Clone(first.replies), remote: first.remote}
+	if first.err != nil {
+		out.replies = replies
+	}
+	for i, r := range replies {
+		switch {
+		case r.OK():
+			out.replies[i], out.remote = r, c.Remote()
+		case first.err != nil:
+			return first
+		}
+	}
+	return out
+}
+
+// answered is what a host said of recipients, or why it said nothing.
+type answered struct {
+	replies []mail.Reply
+	remote  string
+	err     error
+}
+
+// open reports whether another host may know more.
+func (a answered) open() bool {
+	var refused *client.ReplyError
+	if errors.As(a.err, &refused) {
+		return refused.Reply.Class() == mail.ClassTransient
+	}
+	return a.err != nil || slices.ContainsFunc(a.replies, func(r mail.Reply) bool {
+		return r.Class() == mail.ClassTransient && !ofMailbox(r)
+	})
 }

@@ -43,7 +43,7 @@ type Failure struct {
 	Remote string
 }
 
-// Options says where to and how; all but Elsewhere, Room and Used are required.
+// Options says where to and how; all but Elsewhere, AtOnce, Room and Used are required.
 type Options struct {
 	Name string // of the next hop, who speaks in outcomes while there is no connection
 	// Open makes a new connection for a job, or says why there is none.
@@ -52,7 +52,10 @@ type Options struct {
 	// is named as in outcomes; nil when there is none. It is nil itself where the next hop is one
 	// host.
 	Elsewhere func(ctx context.Context, j nexthop.Job, not string) *client.Client
-	Limits    Limits
+	// AtOnce: what a host defers by its answer is offered to another one in the first attempt already,
+	// since none of them wants a second one.
+	AtOnce bool
+	Limits Limits
 	// Room says how many connections the next hop may use at this moment, where
 	// several share a bound; nil: as many as Limits says. One is always allowed.
 	Room func() int

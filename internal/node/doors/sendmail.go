@@ -21,8 +21,15 @@ func (d *Doors) listenSendmail(path string) (net.Listener, error) {
 	queue := operate.OwnQueue{Operator: d.to.Operator(), Owner: uint32(os.Geteuid()), Account: func(uid uint32) (mail.Address, string) {
 		u := d.LocalUser(uid)
 		return u.Account, u.Why
-	}}
+	}, Refused: d.notAnswered}
 	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry, Unserved: d.unserved}, d.o.Now)
+}
+
+// notAnswered records that a user of this host asked about the queue in vain.
+func (d *Doors) notAnswered(uid uint32, rule string) {
+	d.to.Data.Trace.Stranger(fact.Refused{
+		At: d.o.Now(), Rule: rule, Session: fact.Session{Door: server.KindSendmail.String()}, Detail: intake.LocalUser{Name: localdoor.NameOf(uid)}.Who(uid),
+	}.Fact())
 }
 
 // unserved records a connection to that socket of which nobody else hears.

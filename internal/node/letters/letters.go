@@ -52,7 +52,7 @@ func Open(o Options) *Letters {
 	log, d := incident.NewLog(o.Data.Store), o.Data
 	l.post = &notify.Post{
 		Hostname: o.Config().Hostname, Directory: o.Directory, Queue: d.Spool, Handoff: o.Handoff,
-		Sign: o.Sign, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Sign: o.Sign, Commands: o.Commands, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	}
 	l.Notices = notice.New(notice.Options{
 		Log: log, Store: d.Store, Directory: o.Directory, Post: l.post, Limits: notice.DefaultLimits(),

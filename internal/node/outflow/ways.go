@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/callout"
@@ -29,12 +30,16 @@ const (
 // tokens. The error is that of a file of authorities.
 func wayOptions(cfg config.Config, w settings.World) (o ways.Options, err error) {
 	o.Means, o.Rand = named.DefaultMeans(cfg.Hostname, w.Dial, w.Now, w.Logger), w.Rand
+	o.Lookup = w.Lookup
 	o.Resolver = func() (dnsx.Resolver, error) { return settings.Resolver(cfg, w) }
 	for _, r := range cfg.Routes {
 		l := named.DefaultLimits()
 		l.Connections, l.Messages = r.Connections, r.Messages
 		p := named.RoutePlace(r.Route, l)
 		p.Token, p.Cert, p.CertKey = settings.TokenEndpoint(r.Token), r.Cert, r.CertKey
+		for _, h := range r.Others {
+			p.Others += " " + net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port)))
+		}
 		o.Routes = append(o.Routes, named.Entry[directory.Route]{Key: r.Route, Name: ofRoute + r.Name(), Place: p})
 	}
 	for _, d := range cfg.Domains {

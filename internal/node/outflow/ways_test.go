@@ -92,3 +92,20 @@ func TestDefaultsOfNextHops(t *testing.T) {
 		}
 	}
 }
+
+// Every next hop that a route names is one of the place where its mail goes.
+func TestEveryHostOfARouteIsReached(t *testing.T) {
+	cfg := load(t, text+"\n[route.\"two.test\"]\nto = \"smtp://a.two.test\"\nothers = [\"smtp://b.two.test:2525\", \"smtp://[2001:db8::1]\"]\n")
+	o, err := wayOptions(cfg, settings.World{}.Complete())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range o.Routes {
+		if r.Name == "route.two.test" && (r.Place.Address != "a.two.test:25" || strings.Join(strings.Fields(r.Place.Others), " ") != "b.two.test:2525 [2001:db8::1]:25") || r.Name != "route.two.test" && r.Place.Others != "" {
+			t.Errorf("%+v", r.Place)
+		}
+	}
+	if o.Lookup == nil {
+		t.Error("nobody knows the addresses of a name")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"sallyport/internal/budget/clock"
@@ -25,6 +26,8 @@ type World struct {
 	Clocks func() clock.Reading
 	Rand   io.Reader
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Lookup returns the addresses of a name that Dial takes; nil: nobody asks, unless Dial is nil too.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
 	Resolver dnsx.Resolver
 	// DNS has everybody who asks the same servers ask by one client; nil: each has its own.
@@ -33,6 +36,9 @@ type World struct {
 	Look       func() (trust.Host, error)
 	MXPort     uint16 // of mail exchangers; 0: 25
 	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
+	// Commands returns a text in which each command of this program names the configuration; nil: commands find it
+	// without.
+	Commands func(text string) string
 	// Processors gives password hashes places beside everything else; nil: they take turns with it.
 	Processors *processors.Share
 }
@@ -69,6 +75,9 @@ func (w World) Complete() World {
 	}
 	if w.Dial == nil {
 		w.Dial = named.Dialer()
+		if w.Lookup == nil {
+			w.Lookup = named.Lookup()
+		}
 	}
 	return w
 }

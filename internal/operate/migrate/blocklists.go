@@ -79,6 +79,9 @@ func (im *importer) list(at, of string, weight int) noted {
 		}
 	}
 	i := slices.IndexFunc(im.blocklists, func(o blocklist) bool { return o.zone == l.zone })
+	if i >= 0 && im.blocklists[i].of != of && joins(im.blocklists[i], l) {
+		im.blocklists[i].of, l.of, of = ofNames, ofNames, ofNames
+	}
 	switch {
 	case i >= 0 && (im.blocklists[i].of != of || !sameSide(im.blocklists[i], l)):
 		return lost("a list is asked about one thing, with one weight, and %s has another already", l.zone)
@@ -91,6 +94,15 @@ func (im *importer) list(at, of string, weight int) noted {
 		im.blocklists = append(im.blocklists, l)
 	}
 	return noted{Carried, TopicFilters, fmt.Sprintf("[dnsbl.%q], of the %s: it is asked about strangers at RCPT, and never about who signs in (docs/screen.md)", l.zone, of)}
+}
+
+// ofNames is what a list is asked about that two lines ask about both names.
+const ofNames = "names"
+
+// joins reports whether two lines about one list ask the same of different names.
+func joins(a, b blocklist) bool {
+	names := func(l blocklist) bool { return l.of == "sender" || l.of == "hello" || l.of == ofNames }
+	return names(a) && names(b) && a.weight == b.weight && slices.Equal(a.answers, b.answers)
 }
 
 // sameSide reports whether two lines about one list can be one: both of its entries are bad, or

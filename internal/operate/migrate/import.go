@@ -103,7 +103,10 @@ type importer struct {
 	closed     bool   // mail for others has no way out of its own
 }
 
-type route struct{ domain, to, tls, user, file, hop string }
+type route struct {
+	domain, to, tls, user, file, hop string
+	others, hops                     []string // that stand behind to, and as Postfix writes them
+}
 
 // setting is one line of a table.
 type setting struct{ key, value string }

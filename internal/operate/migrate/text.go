@@ -94,6 +94,9 @@ func (im *importer) domainsText(b *strings.Builder) {
 func (im *importer) routesText(b *strings.Builder) {
 	for _, r := range im.routes {
 		fmt.Fprintf(b, "\n[route.%s]\nto = %s\n", toml.Quote(r.domain), toml.Quote(r.to))
+		if len(r.others) > 0 {
+			fmt.Fprintf(b, "others = %s\n", list(r.others))
+		}
 		if r.tls != "" && strings.HasPrefix(r.to, "smtp://") {
 			fmt.Fprintf(b, "tls = %s\n", toml.Quote(r.tls))
 		}

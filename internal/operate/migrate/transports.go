@@ -373,16 +373,39 @@ func (im *importer) relayhost() {
 		im.note("relayhost", Unneeded, TopicDelivery, "transport_maps has an entry for every domain")
 		return
 	}
-	im.routes = append(im.routes, route{domain: "*", to: w.deliver, hop: Words(hop)[0]})
+	r := route{domain: "*", to: w.deliver, hop: Words(hop)[0]}
 	im.note("relayhost", Carried, TopicDelivery, "[route.\"*\"] to %s", w.deliver)
 	if w.byMX {
 		im.beside("relayhost", hop, Lost, TopicDelivery, "%s", asksForMX(hop))
 	}
-	if list := Words(hop); len(list) > 1 {
-		im.beside("relayhost", strings.Join(list[1:], ", "), Lost, TopicDelivery,
-			"a route has one next hop; give its name several addresses")
+	for _, next := range Words(hop)[1:] {
+		im.another(&r, next, t)
+	}
+	im.routes = append(im.routes, r)
+}
+
+// another is a next hop of relayhost behind its first.
+func (im *importer) another(r *route, hop, transport string) {
+	w := im.way(":"+hop, transport)
+	switch same := strings.HasPrefix(w.deliver, "smtps://") == strings.HasPrefix(r.to, "smtps://"); {
+	case w.deliver == "":
+		im.beside("relayhost", hop, Lost, TopicDelivery, "%s", w.why)
+	case !same:
+		im.beside("relayhost", hop, Lost, TopicDelivery, "all next hops of a route have TLS from the first octet, or none has")
+	case len(r.others) == mostOthers:
+		im.beside("relayhost", hop, Lost, TopicDelivery, "a route has at most %d next hops behind its first", mostOthers)
+	default:
+		r.others, r.hops = append(r.others, w.deliver), append(r.hops, hop)
+		if w.byMX {
+			im.beside("relayhost", hop, Lost, TopicDelivery, "%s", asksForMX(hop))
+			return
+		}
+		im.beside("relayhost", hop, Carried, TopicDelivery, `others of [route."*"]`)
 	}
 }
+
+// mostOthers is how many next hops a route has behind its first.
+const mostOthers = 8
 
 // passwords takes the names and passwords of next hops, which are only shown to a host
 // whose certificate verifies.
@@ -423,6 +446,9 @@ func (im *importer) password(e Entry) {
 		}
 		im.secrets[r.file] = secret + "\n"
 	}
+	used = used || slices.ContainsFunc(im.routes, func(r route) bool {
+		return found && contains(r.hops, e.Key) && r.user == user && im.secrets[r.file] == secret+"\n"
+	})
 	if used {
 		im.entry(e, Carried, TopicDelivery, "user and password_file of the [route]")
 		return

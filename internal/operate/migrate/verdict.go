@@ -218,7 +218,7 @@ func rulesOfDelivery() []rule {
 		{noted{Lost, TopicDelivery, "the way of a message depends on its recipient alone"},
 			`sender_dependent_relayhost_maps sender_dependent_default_transport_maps
 			 smtp_sender_dependent_authentication lmtp_sender_dependent_authentication`, "", ""},
-		{noted{Lost, TopicDelivery, "a next hop has no second one behind it; give its name several addresses"}, "fallback_relay smtp_fallback_relay lmtp_fallback_relay", "", ""},
+		{noted{Lost, TopicDelivery, "the next hops behind that of a [route] are its others; behind the exchangers of the DNS stands none"}, "fallback_relay smtp_fallback_relay lmtp_fallback_relay", "", ""},
 		{noted{Lost, TopicDelivery, "no mail waits to be asked for, and none is held back by its way"}, "defer_transports", "", ""},
 		{noted{Lost, TopicDelivery, "no server behind is signed in to"}, "lmtp_sasl_auth_enable lmtp_sasl_password_maps", "", ""},
 		{noted{Lost, TopicDelivery, "mail leaves by the address that the system chooses, under the hostname"}, "smtp_bind_address smtp_bind_address6 lmtp_bind_address lmtp_bind_address6 smtp_helo_name", "", ""},

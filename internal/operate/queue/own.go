@@ -22,7 +22,17 @@ type OwnQueue struct {
 	Owner    uint32 // the server's own user, who may do what root may
 	// Account says whose account a user sends as, or why nobody's.
 	Account func(uid uint32) (account mail.Address, why string)
+	// Refused is told of each question that is not answered, and by which rule.
+	Refused func(uid uint32, rule string)
 }
+
+// The rules by which users of this host learn nothing of the queue, and do nothing to it.
+const (
+	// RuleNoQueue: a user of this host who has no account asked for its queue.
+	RuleNoQueue = "no-queue-of-his"
+	// RuleNotOperator: a user of this host asked to run the queue, which only root and the server's own user may.
+	RuleNotOperator = "not-operator"
+)
 
 // List lists the messages of the caller's account, one JSON object a line; for root and
 // the owner, all.
@@ -31,6 +41,7 @@ func (q OwnQueue) List(ctx context.Context, uid uint32, w io.Writer) error {
 	if call.MayAct(caller, q.Owner) != nil {
 		account, why := q.Account(uid)
 		if account.IsZero() {
+			q.Refused(uid, RuleNoQueue)
 			return errors.New(why)
 		}
 		choice.Account = account.String()
@@ -43,6 +54,7 @@ func (q OwnQueue) List(ctx context.Context, uid uint32, w io.Writer) error {
 func (q OwnQueue) Retry(ctx context.Context, uid uint32, w io.Writer) error {
 	caller := call.Caller{UID: uid, Known: true}
 	if call.MayAct(caller, q.Owner) != nil {
+		q.Refused(uid, RuleNotOperator)
 		return errors.New("only root and the server's own user may run the queue")
 	}
 	r := QueueChange{}

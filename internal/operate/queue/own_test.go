@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 func TestOwnQueue(t *testing.T) {
 	w := operator.New(t)
 	own, other := w.Put(t, "alice@local.test"), w.Put(t, "carol@local.test")
-	q := operate.OwnQueue{Operator: w.Operator, Owner: 1000, Account: func(uid uint32) (mail.Address, string) {
+	refused := map[string]int{}
+	q := operate.OwnQueue{Operator: w.Operator, Owner: 1000, Refused: func(uid uint32, rule string) { refused[fmt.Sprint(rule, " ", uid)]++ }, Account: func(uid uint32) (mail.Address, string) {
 		if uid != 999 {
 			return mail.Address{}, "nobody's"
 		}
@@ -38,5 +40,8 @@ func TestOwnQueue(t *testing.T) {
 		if err := q.Retry(t.Context(), uid, &out); (err == nil) != may || (out.Len() > 0) != may {
 			t.Errorf("%d ran the queue: %s, %v", uid, &out, err)
 		}
+	} // Who gets no answer stands in the trace.
+	if fmt.Sprint(refused) != "map[no-queue-of-his 1001:1 not-operator 1001:1 not-operator 999:1]" {
+		t.Errorf("refused: %v", refused)
 	}
 }

@@ -23,6 +23,7 @@ const (
 	Client            // the client's address
 	Sender            // the domain of the envelope sender
 	Hello             // the name of EHLO or HELO
+	Names             // both: the sender's domain, and the name of EHLO or HELO
 )
 
 // String returns the word of the configuration.
@@ -34,6 +35,8 @@ func (s Subject) String() string {
 		return "sender"
 	case Hello:
 		return "hello"
+	case Names:
+		return "names"
 	}
 	return "nothing"
 }
@@ -89,8 +92,9 @@ func (a Answer) String() string {
 }
 
 // Ask asks all lists at once, and returns an answer of each that knows about something of
-// the visitor, in their order. ctx bounds the whole.
+// the visitor, in their order; two of one that knows about both of its names, where these differ. ctx bounds the whole.
 func Ask(ctx context.Context, r Resolver, lists []List, v Visitor) []Answer {
+	lists = questions(lists, v)
 	answers := make([]Answer, len(lists))
 	var all sync.WaitGroup
 	for i, l := range lists {
@@ -102,6 +106,23 @@ func Ask(ctx context.Context, r Resolver, lists []List, v Visitor) []Answer {
 	}
 	all.Wait()
 	return slices.DeleteFunc(answers, func(a Answer) bool { return a.Zone == "" })
+}
+
+// questions are the lists with one subject each.
+func questions(lists []List, v Visitor) []List {
+	var all []List
+	for _, l := range lists {
+		if l.Of != Names {
+			all = append(all, l)
+			continue
+		}
+		l.Of = Sender
+		all = append(all, l)
+		if l.Of = Hello; v.Hello != v.Sender {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // Test asks a list for the two entries that tell whether it works: RFC 5782 §5 wants

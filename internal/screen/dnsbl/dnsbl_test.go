@@ -2,6 +2,7 @@ package dnsbl
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -93,6 +94,19 @@ func TestAsk(t *testing.T) {
 	all := Ask(t.Context(), r, names, Visitor{Sender: domain(t, "spam.test"), Hello: domain(t, "evil")})
 	if len(all) != 2 || all[0].Weight != 3 || all[1].Weight != -2 || all[1].String() != "hello.test lists evil (127.0.0.3), weight -2" {
 		t.Errorf("of names: %v", all)
+	}
+	// One list of both names is asked about each, once where they are one.
+	both := []List{list(t, "rhs.test", Names, 3)}
+	for who, want := range map[[2]string]string{
+		{"spam.test", "evil"}: "[rhs.test lists spam.test (127.0.0.2), weight 3 rhs.test does not list evil]", {"evil", "spam.test"}: "[rhs.test does not list evil rhs.test lists spam.test (127.0.0.2), weight 3]",
+		{"spam.test", "spam.test"}: "[rhs.test lists spam.test (127.0.0.2), weight 3]",
+	} {
+		if all := Ask(t.Context(), r, both, Visitor{Sender: domain(t, who[0]), Hello: domain(t, who[1])}); fmt.Sprint(all) != want {
+			t.Errorf("%v: %v", who, all)
+		}
+	}
+	if all := Ask(t.Context(), r, both, Visitor{Hello: domain(t, "spam.test")}); len(all) != 1 || all[0].Weight != 3 {
+		t.Errorf("without a sender: %v", all)
 	}
 	if all := Ask(t.Context(), r, names, Visitor{}); len(all) != 0 {
 		t.Errorf("nobody is asked about: %v", all)

@@ -151,6 +151,11 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 			For: "route " + r.Name(), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))),
 			TLS: r.TLS == mail.TLSImplicit,
 		})
+		for _, h := range r.Others {
+			all = append(all, gather.Hop{
+				For: "route " + r.Name() + ", the next", Network: "tcp", At: net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port))), TLS: h.Implicit,
+			})
+		}
 	}
 	return all
 }
