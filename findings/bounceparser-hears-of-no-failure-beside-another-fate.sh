@@ -6,8 +6,8 @@
 #   2.3). BounceParser stops at the first that is delayed, delivered or relayed: the report is no bounce then, and a
 #   recipient that failed and stands behind is not told of at all. Sisimai and flufl.bounce tell each fate.
 # usual guess: a reader of notifications goes by recipients, since one message may fail for one and reach the other.
-# what follows: sallyport tells in one notice what became of a message at one attempt, so that a failure may stand beside a delay or a
-#   success. A list whose notices this library reads says NOTIFY=FAILURE at RCPT, and hears of failures alone.
+# what follows: sallyport tells what failed, what is delayed and what arrived in notices of their own, so that a failure stands beside
+#   failures alone.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

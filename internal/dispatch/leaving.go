@@ -16,6 +16,7 @@ type leaving struct {
 	messages []spool.Spawned
 	facts    []fact.Fact
 	of       [][]int // which deliveries of the attempt each message carries on; nil for none
+	brought  bool    // the last message is the copy for a mailbox that has none
 }
 
 // abort drops what was not taken.

@@ -37,6 +37,9 @@ func (r report) failed() bool { return r.action == actionFailed }
 
 func (r report) delayed() bool { return r.action == actionDelayed }
 
+// arrived reports a success, as far as we know of one.
+func (r report) arrived() bool { return !r.failed() && !r.delayed() }
+
 // wanted picks the outcomes that RFC 3461 §4.1 says to report. Of what is deferred
 // it speaks only when the message is late.
 func wanted(states []spool.RecipientState, outcomes []mail.Outcome, late bool) []report {
@@ -115,14 +118,16 @@ func own(id mail.ID) *letter.Draft {
 	}
 }
 
-// tell makes the notification of a conclusion. What was sent on without a copy, and
+// tell makes the notifications of a conclusion. What was sent on without a copy, and
 // reaches somebody never, comes into the mailbox after all, in the same act.
-func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, error) {
-	n, told, err := d.notification(c, k.reports, k.to, now)
-	if err != nil {
-		return leaving{}, err
+func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (out leaving, err error) {
+	for _, reports := range apart(k.reports) {
+		n, told, err := d.notification(c, reports, k.to, now)
+		if err != nil {
+			return out, err
+		}
+		out.messages, out.facts = append(out.messages, n), append(out.facts, told)
 	}
-	out := leaving{messages: []spool.Spawned{n}, facts: []fact.Fact{told}}
 	if c.Entry.Forward != spool.ForwardSent || !slices.ContainsFunc(k.reports, report.failed) {
 		return out, nil
 	}
@@ -130,7 +135,25 @@ func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, er
 	if err != nil {
 		return out, err
 	}
-	return leaving{messages: append(out.messages, back), facts: append(out.facts, brought)}, nil
+	out.messages, out.facts, out.brought = append(out.messages, back), append(out.facts, brought), true
+	return out, nil
+}
+
+// apart parts what failed, what is delayed and what arrived: each is a notification of its own. Programs that read
+// them go by the first recipient's fate, and take a failure beside another one for no failure.
+func apart(all []report) (parts [][]report) {
+	for _, of := range []func(report) bool{report.failed, report.delayed, report.arrived} {
+		var part []report
+		for _, r := range all {
+			if of(r) {
+				part = append(part, r)
+			}
+		}
+		if len(part) > 0 {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // notification makes the delivery status notification of the reports, and the fact

@@ -210,7 +210,7 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	return d.recordFinal(r, c, final)
 }
 
-// recordFinal settles, with the notification of what became final.
+// recordFinal settles, with the notifications of what became final.
 func (d *Dispatch) recordFinal(r *run, c conclusion, final spool.Final) error {
 	now := d.Now()
 	if len(c.reports) > 0 {
@@ -221,7 +221,7 @@ func (d *Dispatch) recordFinal(r *run, c conclusion, final spool.Final) error {
 			return err
 		}
 		final.Warned = slices.ContainsFunc(c.reports, report.delayed)
-		final.Kept = len(told.messages) > 1
+		final.Kept = told.brought
 		final.Spawn, final.Facts = append(final.Spawn, told.messages...), append(final.Facts, fact.EncodeAll(told.facts...)...)
 	}
 	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.outcomes, now, final)
