@@ -193,7 +193,7 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			c.prose("queue held        %s\n", account.QueueHeld)
 		}
 		c.prose("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
-		c.prose("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), openSessions(account))
+		c.prose("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), c.again(openSessions(account)))
 		if g := account.Guessed; g != nil {
 			tellGuesses(c, *g)
 		}
@@ -289,7 +289,7 @@ func (a accountArg) tell(c console, v operate.Account, err error, what, password
 			Password string `json:"password,omitempty"`
 		}{v, password})
 	}
-	c.printf("%s %s\n", v.Address, what)
+	c.printf("%s %s\n", v.Address, c.again(what))
 	if password != "" {
 		c.printf("password: %s\n", password)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
@@ -62,15 +63,40 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 			return fmt.Errorf("no backup was made: %w", err)
 		}
 		if b.JSON {
-			return printJSON(c.out, sum)
+			return errors.Join(printJSON(c.out, sum), unread(sum))
 		}
 		for _, m := range named.missing {
 			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", mail.Shown(m.Path), m.Key)
 		}
 		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, words.Count(sum.Files, "file"),
 			fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
-		return nil
+		tellUnread(c, sum, "is not in the backup", "are not in the backup")
+		return unread(sum)
 	})
+}
+
+// unread says by the exit code that a backup lacks what could not be read.
+func unread(sum backup.Summary) error {
+	if sum.LeftOut > 0 {
+		return errSilent
+	}
+	return nil
+}
+
+// tellUnread names what a backup lacks, since it could not be read.
+func tellUnread(c console, sum backup.Summary, one, many string) {
+	if sum.LeftOut == 0 {
+		return
+	}
+	what := many
+	if sum.LeftOut == 1 {
+		what = one
+	}
+	fmt.Fprintf(c.err, "sallyport: %s of the mailboxes could not be read, and %s; %s in it names all:\n",
+		words.Count(sum.LeftOut, "file"), what, backup.LeftOutName)
+	for line := range strings.Lines(sum.Unread) {
+		fmt.Fprintf(c.err, "  %s\n", mail.Shown(strings.TrimSuffix(line, "\n")))
+	}
 }
 
 // namedFiles are the configuration and what it names outside the data folder.

@@ -53,7 +53,7 @@ func printExplained(c console, a explain.Answer) {
 	}
 	c.prose("\nanswer: %s; %s, by the rule %s\n", a.Reply, actionWords(a.Action), a.Rule)
 	if a.Remedy != "" {
-		c.prose("remedy: %s\n", a.Remedy)
+		c.prose("remedy: %s\n", c.again(a.Remedy))
 	}
 }
 

@@ -158,7 +158,7 @@ func (d doctorCommand) tell(c console, all []doctor.Finding) error {
 		}
 		c.prose("%-8s %s: %s: %s\n", f.State, f.Check, f.Subject, f.What)
 		if f.Remedy != "" {
-			c.prose("         -> %s\n", f.Remedy)
+			c.prose("         -> %s\n", c.again(f.Remedy))
 		}
 	}
 	if !d.JSON {

@@ -13,6 +13,8 @@ func asked(args []string) []string {
 	switch {
 	case len(args) == 0:
 		return []string{"--help"}
+	case args[0] == "help" && len(args) > 1 && args[1] == "help":
+		return asked(args[1:]) // of help there is what it shows
 	case args[0] == "help":
 		return append(args[1:len(args):len(args)], "--help")
 	case len(args) == 1 && args[0] == "--version":

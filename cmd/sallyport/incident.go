@@ -184,9 +184,9 @@ func tellNext(c console, v operate.IncidentShown) {
 	c.prose("\nMail for the account is still delivered; %s. What next:\n", stops)
 	password, does := v.NewPassword()
 	if tokens := v.Tokens(); tokens != "" {
-		c.prose("  %s\n", tokens)
+		c.prose("  %s\n", c.again(tokens))
 	}
-	c.prose("  %s    %s\n", password, does)
+	c.prose("  %s    %s\n", c.again(password), does)
 	if v.Forward != nil {
 		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", account)
 	}
@@ -281,7 +281,7 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 	case v.Incident.State == incident.StateOpen:
 		password, does := v.Incident.NewPassword()
 		c.prose("%s stays contained until it has another password: %s (%s), then sallyport incident release %d\n",
-			v.Incident.Account, password, does, v.Incident.Number)
+			v.Incident.Account, c.again(password), does, v.Incident.Number)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ const (
 )
 
 func main() {
-	c := console{os.Stdin, onScreen(os.Stdout), onScreen(os.Stderr)}
+	c := console{in: os.Stdin, out: onScreen(os.Stdout), err: onScreen(os.Stderr)}
 	if name, args, ok := sendmailCall(os.Args); ok {
 		os.Exit(runSendmail(name, args, c))
 	}
@@ -40,13 +40,14 @@ func main() {
 type console struct {
 	in       io.Reader
 	out, err io.Writer
+	config   string // that was named with -c; "": none was
 }
 
 // printf writes for people; every text among the arguments stays on its line. A terminal
 // or pipe that has gone away is no reason to stop: what a command does is done all the
 // same.
 func (c console) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(c.out, format, shownArgs(args)...)
+	_, _ = fmt.Fprintf(c.out, c.againIn(format), shownArgs(args)...)
 }
 
 // lines writes what has been made for people already, as several lines.
@@ -86,7 +87,7 @@ func (o *output) whole(err error) error {
 // prose writes for people as printf does; on a terminal, lines that are wider fold, but
 // for those with a quoted text, which may be a record to copy.
 func (c console) prose(format string, args ...any) {
-	text := fmt.Sprintf(format, shownArgs(args)...)
+	text := fmt.Sprintf(c.againIn(format), shownArgs(args)...)
 	if width := widthOf(c.out); width > 0 {
 		text = foldedProse(text, width)
 	}
@@ -120,7 +121,7 @@ func run(args []string, c console) int {
 		return exitUsage
 	}
 	out := &output{Writer: c.out}
-	c.out = out
+	c.out, c.config = out, namedConfig(parsed)
 	return finish(parsed, c, out)
 }
 
@@ -182,13 +183,13 @@ func exitCode(err error, c console) int {
 	case errors.Is(err, errSilent):
 		return exitWrong
 	case errors.As(err, &usage):
-		fmt.Fprintln(c.err, "sallyport:", indented(usage))
+		fmt.Fprintln(c.err, "sallyport:", c.again(indented(usage)))
 		return exitUsage
 	case errors.As(err, &faults):
 		fmt.Fprintln(c.err, faults.Error())
 		return exitWrong
 	}
-	text := "sallyport: " + indented(err) + "\n"
+	text := "sallyport: " + c.again(indented(err)) + "\n"
 	if width := widthOf(c.err); width > 0 {
 		text = foldedProse(text, width)
 	}

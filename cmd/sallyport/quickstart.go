@@ -142,7 +142,7 @@ func notRunning(ctx context.Context, path string) error {
 
 // serve adds the accounts that are missing, tells where everything is, and serves.
 func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Config, info quickstartInfo) error {
-	o := node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Paused: q.Paused}
+	o := node.Options{World: node.World{Logger: quiet(c), Commands: commandsFor(cfg.File)}, Version: version(), Paused: q.Paused}
 	if !q.JSON {
 		o.Events = happening(c)
 	} else {

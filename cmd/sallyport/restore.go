@@ -68,9 +68,16 @@ type restored struct {
 
 // Run restores the backup.
 func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
-	if err := emptyDir(r.To); err != nil {
+	made, err := emptyDir(r.To)
+	if err != nil {
 		return err
 	}
+	whole := false
+	defer func() {
+		if !whole {
+			err = errors.Join(err, removeMade(r.To, made))
+		}
+	}()
 	var out restored
 	bar := newProgress(c, "verifying", fact.Octets)
 	out.Info, out.Backup, err = backup.Verify(ctx, r.From, os.TempDir(), bar.at)
@@ -85,6 +92,7 @@ func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
 	if err := r.extract(ctx, c, out.Info); err != nil {
 		return fmt.Errorf("nothing was restored: %w", errors.Join(err, emptyAgain(r.To)))
 	}
+	whole = true
 	if err := r.finish(ctx, c, &out); err != nil {
 		return fmt.Errorf("everything was restored to %s, but it does not pass its checks: %w", r.To, err)
 	}
@@ -108,6 +116,7 @@ func (r restoreCommand) tell(c console, out restored) {
 	} else {
 		c.printf("trace: WRONG: %s\n", strings.Join(out.Trace.Faults, "; "))
 	}
+	tellUnread(c, out.Backup, "was not in the backup", "were not in the backup")
 	if !out.Info.Mailboxes {
 		c.printf("the backup was made without the mailboxes: bring them back before you serve\n")
 	}
@@ -120,18 +129,48 @@ func (r restoreCommand) tell(c console, out restored) {
 	c.printf("  sallyport serve -c %s\n", path)
 }
 
-// emptyDir makes a folder, or takes one that is empty.
-func emptyDir(dir string) error {
+// emptyDir makes a folder, or takes one that is empty. made is the topmost folder that it made, "" for none.
+func emptyDir(dir string) (made string, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.MkdirAll(dir, 0o755)
+		made = missingFrom(filepath.Clean(dir))
+		return made, os.MkdirAll(dir, 0o755)
 	case err != nil:
-		return err
+		return "", err
 	case len(entries) > 0:
-		return fmt.Errorf("%s is not empty, and is left as it is: name a new folder", dir)
+		return "", fmt.Errorf("%s is not empty, and is left as it is: name a new folder", dir)
 	}
-	return nil
+	return "", nil
+}
+
+// missingFrom is the topmost folder on the way to dir that is not there.
+func missingFrom(dir string) string {
+	for {
+		above := filepath.Dir(dir)
+		if _, err := os.Lstat(above); above == dir || !errors.Is(err, fs.ErrNotExist) {
+			return dir
+		}
+		dir = above
+	}
+}
+
+// removeMade removes the folders that emptyDir made, unless something is in them by now.
+func removeMade(dir, made string) error {
+	if made == "" {
+		return nil
+	}
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		err := os.Remove(dir)
+		switch {
+		case errors.Is(err, syscall.ENOTEMPTY):
+			return nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		case dir == made:
+			return nil
+		}
+	}
 }
 
 // emptyAgain removes what a failed restore left in a folder that was empty.

@@ -51,7 +51,7 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	o := node.Options{World: node.World{Logger: log}, Version: version(), Paused: s.Paused, Sockets: sockets}
+	o := node.Options{World: node.World{Logger: log, Commands: commandsFor(cfg.File)}, Version: version(), Paused: s.Paused, Sockets: sockets}
 	if err := asOwner(ctx, cfg, &o); err != nil {
 		return err
 	}

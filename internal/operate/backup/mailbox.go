@@ -25,7 +25,7 @@ func (t tree) sendBoxes(ctx context.Context, add addMember) error {
 // inside sends what lies in a folder, and calls fn for the folders among it instead.
 func (t tree) inside(dir string, add addMember, fn func(dir string) error) error {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || t.left.takes(dir, err) {
 		return nil
 	}
 	if err != nil {

@@ -159,7 +159,7 @@ func Verify(ctx context.Context, file, tmp string, tell Progress) (Info, Summary
 			content = bytesReader(b)
 		}
 		hash := sha256.New()
-		n, err := io.Copy(hash, content)
+		n, err := io.Copy(hash, sum.counting(h, content))
 		if err != nil {
 			return damaged(err)
 		}

@@ -131,9 +131,17 @@ func (c *Copy) End() error {
 
 // Send gives each member of the archive to add, a folder before what is in it.
 func (c *Copy) Send(ctx context.Context, add func(h *tar.Header, content io.Reader) error) error {
-	if err := c.plan.send(ctx, add); err != nil {
+	err := c.plan.send(ctx, add)
+	if err == nil {
+		err = c.plan.left.send(add, c.info.Began)
+	}
+	if err != nil {
 		c.source.o.Logger.Error("backup failed", "err", err)
 		return err
+	}
+	if n := c.plan.left.count(); n > 0 {
+		c.source.o.Logger.Warn("backup sent, but not all of the mailboxes could be read", "count", n, "path", c.plan.left.first())
+		return nil
 	}
 	c.source.o.Logger.Info("backup sent")
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,5 +206,67 @@ func TestFailuresLeaveNothing(t *testing.T) {
 	write(t, filepath.Join(p.Data, format.File), "nonsense")
 	if _, err := source(p, copied{}).Begin(t.Context(), time.Now(), true); err == nil {
 		t.Error("a damaged record of the format is copied")
+	}
+}
+
+// What cannot be read of the mailboxes keeps nothing else out of a backup, and is named in it; anything else that
+// cannot be read ends it.
+func TestWhatCannotBeReadIsLeftOut(t *testing.T) {
+	p, s := data(t)
+	refused := func(names ...string) func(string) (*os.File, error) {
+		return func(path string) (*os.File, error) {
+			switch {
+			case slices.Contains(names, filepath.Base(path)):
+				return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrPermission}
+			case filepath.Base(path) == "4.d:2,":
+				return os.OpenFile(path, os.O_WRONLY, 0) // it can be opened, and gives nothing
+			}
+			return os.Open(path)
+		}
+	}
+	c := begin(t, s, true)
+	c.plan.left.read = refused("1.a", "notes")
+	order, files := send(t, c, nil)
+	must(t, c.End())
+	for name, is := range map[string]bool{
+		"data/mail/local.test/alice/new/1.a": false, "data/mail/local.test/alice/.Sent/cur/4.d:2,": false, "data/mail/local.test/notes": false,
+		"data/mail/local.test/alice/cur/2.b:2,S": true, "data/keys/grant": true,
+	} {
+		if _, ok := files[name]; ok != is {
+			t.Errorf("%s is in it: %v", name, ok)
+		}
+	}
+	told := files[LeftOutName]
+	if strings.Count(told, "\n") != 3 || order[len(order)-1] != LeftOutName {
+		t.Errorf("left out: %q", told)
+	}
+	for _, want := range []string{p.Mailboxes + "/local.test/alice/new/1.a: permission denied\n", "/.Sent/cur/4.d:2,: ", "/local.test/notes: permission denied\n"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%q does not tell %q", told, want)
+		}
+	}
+	// Where files are short it is no fault of one.
+	c = begin(t, s, true)
+	c.plan.left.read = func(path string) (*os.File, error) {
+		return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
+	}
+	if err := c.Send(t.Context(), func(*tar.Header, io.Reader) error { return nil }); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("without files: %v", err)
+	}
+	must(t, c.End())
+	// What is written and read again counts them.
+	file := filepath.Join(t.TempDir(), "backup")
+	w, err := Create(file)
+	must(t, err)
+	must(t, w.AddInfo(Info{Format: Format}))
+	must(t, w.AddBytes(LeftOutName, []byte(told), time.Now()))
+	wrote, err := w.Commit()
+	must(t, err)
+	_, read, err := Verify(t.Context(), file, t.TempDir(), nil)
+	must(t, err)
+	for _, sum := range []Summary{wrote, read} {
+		if sum.LeftOut != 3 || sum.Unread != told {
+			t.Errorf("%+v", sum)
+		}
 	}
 }

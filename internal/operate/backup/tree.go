@@ -13,6 +13,7 @@ import (
 // plan is what a backup takes: trees of the disk and their names in the archive.
 type plan struct {
 	trees []tree
+	left  *leftOut // of the mailboxes; nil: they are not sent
 }
 
 type tree struct {
@@ -21,6 +22,7 @@ type tree struct {
 	owner string          // the folder whose owner and mode the copied one had; "": dir itself
 	skip  map[string]bool // paths that are not taken
 	boxes bool            // its folders are mailboxes
+	left  *leftOut        // notes what cannot be read; nil: that ends the backup
 }
 
 func planOf(at Places, tmp string, mailboxes bool) plan {
@@ -39,13 +41,17 @@ func planOf(at Places, tmp string, mailboxes bool) plan {
 	if dataRoot == "" {
 		dataRoot = "mail"
 	}
-	p.trees = append(p.trees, tree{dir: root, name: dataRoot, boxes: true})
+	p.left = &leftOut{root: root}
+	p.trees = append(p.trees, tree{dir: root, name: dataRoot, boxes: true, left: p.left})
 	return p
 }
 
 // octets sums up what is to be sent. Files come and go meanwhile: it is an estimate.
 func (p plan) octets(ctx context.Context) (n int64, err error) {
 	for _, t := range p.trees {
+		if t.left != nil {
+			t.left = &leftOut{} // it is noted when it is sent
+		}
 		err := t.walk(ctx, t.dir, func(_ string, info fs.FileInfo) error {
 			if info.Mode().IsRegular() {
 				n += info.Size()
@@ -78,7 +84,7 @@ func (p plan) send(ctx context.Context, add addMember) error {
 // vanished meanwhile is passed over, and so is what is neither (sockets, links).
 func (t tree) walk(ctx context.Context, from string, fn func(path string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || t.left.takes(path, err) {
 			return nil
 		}
 		if err == nil {
@@ -94,7 +100,7 @@ func (t tree) walk(ctx context.Context, from string, fn func(path string, info f
 			return nil
 		}
 		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || t.left.takes(path, err) {
 			return nil
 		}
 		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
@@ -122,11 +128,13 @@ func (t tree) send(path string, dir bool, add addMember) (sent bool, err error) 
 	if rel != "." {
 		name += "/" + filepath.ToSlash(rel)
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := t.left.open(path, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if err != nil {
+	case t.left.takes(path, err):
+		return true, nil // it need not be looked at again
+	case err != nil:
 		return false, err
 	}
 	defer f.Close()

@@ -27,6 +27,10 @@ const (
 	ManifestName = "manifest.sha256"
 )
 
+// LeftOutName is the member, the last before the manifest, that names what could not be read of the mailboxes; a
+// backup has it only where there was something.
+const LeftOutName = "left-out.txt"
+
 // Format is the format of the archive that this package writes.
 const Format = 1
 
@@ -52,6 +56,9 @@ type Summary struct {
 	Octets   int64  `json:"octets"`   // of the files
 	Size     int64  `json:"size"`     // of the archive
 	Manifest string `json:"manifest"` // SHA-256 of the manifest: it stands for the whole backup
+	// LeftOut is how many files and folders of the mailboxes are not in it, since they could not be read.
+	LeftOut int    `json:"left_out,omitempty"`
+	Unread  string `json:"unread,omitempty"` // the first of them, and why, one a line
 }
 
 // Writer writes one backup.
@@ -138,6 +145,7 @@ func (w *Writer) Add(h *tar.Header, content io.Reader) error {
 		return nil
 	}
 	sum := sha256.New()
+	content = w.sum.counting(h, content)
 	n, err := io.Copy(io.MultiWriter(w.tar, sum), io.LimitReader(content, h.Size))
 	if err != nil {
 		return err
