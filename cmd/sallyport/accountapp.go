@@ -96,15 +96,20 @@ type appRm struct {
 func (a appRm) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.AppRemove(ctx, operate.CredentialRef{Account: a.Address, Credential: a.Credential})
-		if err != nil {
-			return err
-		}
-		if a.JSON {
-			return printJSON(c.out, v)
-		}
-		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, words.Count(v.SessionsEnded, "session"))
-		return nil
+		return a.revoked(c, v, err)
 	})
+}
+
+// revoked tells which credential of the account opens nothing any more.
+func (a accountArg) revoked(c console, v operate.Credential, err error) error {
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return printJSON(c.out, v)
+	}
+	c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, words.Count(v.SessionsEnded, "session"))
+	return nil
 }
 
 type accountSignIn struct {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"sallyport/internal/kit/timespan"
-	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -104,13 +103,6 @@ type certRevoke struct {
 func (a certRevoke) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.CertRevoke(ctx, operate.CredentialRef{Account: a.Address, Credential: a.Certificate})
-		if err != nil {
-			return err
-		}
-		if a.JSON {
-			return printJSON(c.out, v)
-		}
-		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, words.Count(v.SessionsEnded, "session"))
-		return nil
+		return a.revoked(c, v, err)
 	})
 }

@@ -332,19 +332,26 @@ func (r *addressReader) unexpected() string {
 	return "it cannot be read with certainty"
 }
 
-// quoted skips a quoted-string. RFC 5322 §3.2.4.
+// quoted skips a quoted-string.
 func (r *addressReader) quoted() {
-	for r.at++; r.at < len(r.text); r.at++ {
-		switch r.text[r.at] {
+	ended := false
+	if r.at, ended = pastQuoted(r.text, r.at); !ended {
+		r.fail("a quoted text does not end")
+	}
+}
+
+// pastQuoted returns where the quoted-string that begins at an octet is over; false: it does not end.
+// RFC 5322 §3.2.4.
+func pastQuoted(text string, at int) (int, bool) {
+	for at++; at < len(text); at++ {
+		switch text[at] {
 		case '"':
-			r.at++
-			return
+			return at + 1, true
 		case '\\':
-			r.at++
+			at++
 		}
 	}
-	r.at = len(r.text)
-	r.fail("a quoted text does not end")
+	return len(text), false
 }
 
 // skip passes white space and comments. RFC 5322 §3.2.2.

@@ -346,19 +346,12 @@ func isLoose(c byte) bool {
 	return c != 0 && !isSpace(c) && strings.IndexByte(`()<>[]:;@\,."`, c) < 0
 }
 
-// quoted passes a quoted-string. RFC 5322 §3.2.4.
+// quoted passes a quoted-string.
 func (r *namedReader) quoted() {
-	for r.at++; r.at < len(r.text); r.at++ {
-		switch r.text[r.at] {
-		case '"':
-			r.at++
-			return
-		case '\\':
-			r.at++
-		}
+	ended := false
+	if r.at, ended = pastQuoted(r.text, r.at); !ended {
+		r.fail("a quoted text does not end")
 	}
-	r.at = len(r.text)
-	r.fail("a quoted text does not end")
 }
 
 // skip passes white space and comments. RFC 5322 §3.2.2.

@@ -89,9 +89,6 @@ func (r *Reader) line() (b []byte, whole bool, err error) {
 	return b, true, err
 }
 
-// Read returns how far the file was read.
-func (r *Reader) Read() int64 { return r.at }
-
 // Next returns the next message, or io.EOF behind the last.
 func (r *Reader) Next() (m Message, err error) {
 	if r.from == nil {

@@ -82,16 +82,7 @@ type Doors struct {
 func NewDoors(b Backend) *Doors { return &Doors{backend: b} }
 
 // KindError is that a kind of door cannot be as it is configured.
-type KindError struct {
-	Kind Kind
-	Err  error
-}
-
-// Error implements error.
-func (e *KindError) Error() string { return e.Err.Error() }
-
-// Unwrap returns why.
-func (e *KindError) Unwrap() error { return e.Err }
+type KindError = door.KindError[Kind]
 
 // Change is what Doors become.
 type Change struct {
