@@ -37,6 +37,7 @@ func sum__[T number__](m int, a, b T) T { if mutant__ == m { return a - b }; ret
 func difference__[T number__](m int, a, b T) T { if mutant__ == m { return a + b }; return a - b }
 func product__[T number__](m int, a, b T) T { if mutant__ == m { return a / b }; return a * b }
 func quotient__[T number__](m int, a, b T) T { if mutant__ == m { return a * b }; return a / b }
+func wire__[T any](m int, v T) T { if mutant__ == m { return *new(T) }; return v }
 `
 
 var (

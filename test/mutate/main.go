@@ -10,6 +10,9 @@
 // the one that is in force from its environment; each is tried by those tests alone
 // that reach its line. Log lines are left as they are. A room with a thousand mutants takes
 // an hour; -sample 10 tries a tenth of them, and finds the score within a few percent.
+//
+// With -wires what the package hands to others is left out instead, one field of a struct of
+// theirs at a time: for rooms that build other rooms, of which nothing else is to be tried.
 package main
 
 import (
@@ -32,6 +35,7 @@ type options struct {
 	only     *regexp.Regexp // which file:line to try; nil: every one
 	sample   int            // try one in so many
 	offset   int            // the first of them: other samples, of the same size, try other mutants
+	wires    bool           // try wires instead
 }
 
 func main() {
@@ -43,6 +47,7 @@ func main() {
 	flag.IntVar(&o.sample, "sample", 1, "try one mutant in so many, spread over the package, and tell of each survivor when it is found")
 	flag.IntVar(&o.offset, "offset", 0,
 		"begin the sample so many mutants later: 0 to sample-1 share none, so that tests written for one are judged by another")
+	flag.BoolVar(&o.wires, "wires", false, "leave out what the package hands to others, one field of a struct at a time, and change nothing else")
 	flag.Parse()
 	if *only != "" {
 		o.only = regexp.MustCompile(*only)
@@ -72,7 +77,7 @@ func measure(ctx context.Context, pattern string, o options) (float64, error) {
 	}
 	defer os.RemoveAll(dir)
 	began := time.Now()
-	p, err := load(pattern)
+	p, err := load(pattern, o.wires)
 	if err != nil {
 		return 0, err
 	}

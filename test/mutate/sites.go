@@ -57,8 +57,8 @@ func (p place) before(q place) bool {
 	return p.line < q.line || p.line == q.line && p.column < q.column
 }
 
-// load reads a package, with types, and finds its sites.
-func load(pattern string) (*source, error) {
+// load reads a package, with types, and finds its sites: of wires alone, or of all else.
+func load(pattern string, wires bool) (*source, error) {
 	set := token.NewFileSet()
 	loaded, err := packages.Load(&packages.Config{Fset: set, Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps},
 		pattern)
@@ -82,7 +82,7 @@ func load(pattern string) (*source, error) {
 			return nil, err
 		}
 		p.files = append(p.files, f)
-		s := &seeker{source: p, file: f, set: set, info: loaded[0].TypesInfo}
+		s := &seeker{source: p, file: f, set: set, info: loaded[0].TypesInfo, imports: tree.Imports, wires: wires}
 		for _, d := range tree.Decls {
 			if d, ok := d.(*ast.FuncDecl); ok && d.Body != nil {
 				s.body = [2]place{s.place(d.Body.Lbrace), s.place(d.Body.End())}
@@ -108,6 +108,8 @@ type seeker struct {
 	file    *file
 	set     *token.FileSet
 	info    *types.Info
+	imports []*ast.ImportSpec // of the file
+	wires   bool              // wires are looked for, and nothing else
 	body    [2]place
 	results *ast.FieldList
 }
@@ -147,6 +149,20 @@ func (s *seeker) Visit(n ast.Node) ast.Visitor {
 		inner.results = n.Type.Results
 		ast.Walk(&inner, n.Body)
 		return nil
+	case *ast.CompositeLit:
+		if s.wires {
+			s.handed(n)
+		}
+	}
+	if !s.wires {
+		return s.seek(n)
+	}
+	return s
+}
+
+// seek finds everything but wires.
+func (s *seeker) seek(n ast.Node) ast.Visitor {
+	switch n := n.(type) {
 	case *ast.BlockStmt:
 		s.block(n.List)
 	case *ast.CommClause:

@@ -71,6 +71,17 @@ func TestWhatWaitsIsExpected(t *testing.T) {
 	if !room(4000 - its.Octets) {
 		t.Error("the letter that waits takes more than its room")
 	}
+	for most, want := range map[int64]bool{1: false, 2: true} {
+		f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+			return quota.Quota{Messages: most}.Or(quota.None()), quota.None()
+		}})
+		if room(1) != want {
+			t.Errorf("beside the letter that waits there is room for another, of %d messages: %v", most, !want)
+		}
+	}
+	f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+		return quota.Quota{Octets: 4000}.Or(quota.None()), quota.None()
+	}})
 	due, err := f.Spool.Due(t.Context(), time.Now().Add(time.Hour), 1)
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)

@@ -157,7 +157,8 @@ func TestRecoveryTellsTheTimeOfTheClock(t *testing.T) {
 	told := 0
 	err := a.Store.Facts(t.Context(), 1, a.Store.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
 		f, err := fact.Decode(raw)
-		if f.Kind == fact.KindRecover && f.At.Equal(a.m.Now()) {
+		counted := slices.ContainsFunc(f.Evidence, func(p fact.Pair) bool { return p.Value == "1" })
+		if f.Kind == fact.KindRecover && f.At.Equal(a.m.Now()) && f.Rule == datafolder.RuleRecovery && counted {
 			told++
 		}
 		return true, err
