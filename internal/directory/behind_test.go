@@ -228,3 +228,38 @@ func TestACopyBesideAServerBehind(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What stands before a detail is told, unless somebody has the whole name, or the server behind us may.
+func TestBare(t *testing.T) {
+	cfg, accounts := shieldSite(t)
+	s, err := NewSnapshot(cfg, accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Detail = '-'
+	cfg.Domains[len(cfg.Domains)-2].List = addresses(t, "jean@named.test", "jean-pierre@named.test")
+	hyphens, err := NewSnapshot(cfg, append(accounts, address(t, "alice-b@local.test")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		s          *Snapshot
+		addr, want string
+	}{
+		{s, "Alice+x@local.test", "Alice@local.test"}, {s, "alice@local.test", ""}, {s, "nobody+x@local.test", ""}, {s, "alice+x@far.test", ""},
+		{s, "zoe+x@asked.test", "zoe@asked.test"}, {s, "zoe@asked.test", ""}, {s, "desk+x@asked.test", "desk@asked.test"}, {s, "nina+x@named.test", "nina@named.test"},
+		{hyphens, "alice-x@local.test", "alice@local.test"}, {hyphens, "alice-b@local.test", ""}, {hyphens, "zoe-x@asked.test", ""},
+		{hyphens, "jean-x@named.test", "jean@named.test"}, {hyphens, "jean-pierre@named.test", ""}, {hyphens, "postmaster@local.test", ""},
+	} {
+		if got := c.s.Bare(address(t, c.addr)); got.String() != c.want && !(got.IsZero() && c.want == "") {
+			t.Errorf("%s: %s, want %s", c.addr, got, c.want)
+		}
+	}
+	unread, err := Unavailable(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := unread.Bare(address(t, "alice-x@local.test")); !got.IsZero() {
+		t.Errorf("without accounts: %s", got)
+	}
+}

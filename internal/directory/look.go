@@ -75,6 +75,24 @@ func (s *Snapshot) cutDetail(a mail.Address) (base mail.Address, detail string, 
 	return base, detail, account || alias
 }
 
+// Bare returns an address of ours without its detail, whatever it leads to; zero where it has none,
+// since somebody has the whole name, or nobody what stands before the separator. What a server behind
+// us may know better is a detail behind "+" alone.
+func (s *Snapshot) Bare(a mail.Address) mail.Address {
+	if s.accounts == nil || !s.IsOurs(a.Domain()) {
+		return mail.Address{}
+	}
+	h := s.look(a)
+	if h.rule == RuleDetail {
+		return h.targets[0]
+	}
+	base, _, parted := s.split(a)
+	if h.rule == RuleNoSuchUser && parted && s.base.domains[a.Domain()].Deliver.Behind() && !s.base.listed[a.Key()] && !s.mayBeAnother(a) {
+		return base
+	}
+	return mail.Address{}
+}
+
 // split parts a local-part at the separator, whoever has the base.
 func (s *Snapshot) split(a mail.Address) (base mail.Address, detail string, ok bool) {
 	return s.base.split(a)

@@ -23,14 +23,14 @@ type Screen interface {
 	Exempts(client netip.Addr) bool
 }
 
-// screened asks the screen about a stranger who names a recipient of ours, and lets them
-// wait where it says so. The zero Reply goes on. Whether the recipient exists is not looked
+// screened asks the screen about a stranger who names a recipient of ours, which stands for whom
+// a signed return path names, and lets them wait where it says so. The zero Reply goes on. Whether the recipient exists is not looked
 // at yet, so that who is kept out learns nothing of it; relaying is the gate's to refuse.
-func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply {
+func (t *transaction) screened(ctx context.Context, to, stands mail.Address) mail.Reply {
 	if t.s.in.Screen == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.dir.Classify(to).Foreign() {
 		return mail.Reply{}
 	}
-	j := t.s.in.Screen.Judge(ctx, policy.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})
+	j := t.s.in.Screen.Judge(ctx, policy.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: stands})
 	words := strings.Join(j.Words(), "; ")
 	if j.Verdict != policy.Take {
 		return t.s.refuse(ctx, fact.Fact{

@@ -111,10 +111,10 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if r := t.named(ctx, addr); !r.IsZero() {
 		return r
 	}
-	if r := t.screened(ctx, addr); !r.IsZero() {
+	read := t.read(addr)
+	if r := t.screened(ctx, addr, read.Address); !r.IsZero() {
 		return r
 	}
-	read := t.read(addr)
 	j, said := t.decide(ctx, read)
 	rcpt := mail.Recipient{Address: read.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
 	part, in := j.Part(rcpt)

@@ -108,6 +108,7 @@ func (i *Inspection) buildScreen(cfg config.Config, next, last *State) error {
 	if err != nil {
 		return err
 	}
+	o.Bare = func(to mail.Address) mail.Address { return i.to.Directory().Bare(to) }
 	var former *policy.Screen
 	if last != nil {
 		former = last.Screen

@@ -42,6 +42,12 @@ func visitor(t testing.TB, client, hello, from, to string, names ...string) Visi
 	return v
 }
 
+// bare is a visitor whose recipient has a detail.
+func bare(v Visitor, without string) Visitor {
+	v.Bare, _ = mail.ParseAddress(without, mail.ASCII)
+	return v
+}
+
 // Whatever is looked at may be refused, deferred and slowed; what nobody can claim may be
 // exempt as well.
 func TestEveryMatcherHasEveryAction(t *testing.T) {
@@ -86,6 +92,8 @@ func TestLines(t *testing.T) {
 		{"defer sender X@spam.test", []Visitor{visitor(t, "", "", "x@spam.test", "")}, []Visitor{visitor(t, "", "", "y@spam.test", "")}},
 		{"defer sender <>", []Visitor{visitor(t, "", "", "<>", "")}, []Visitor{visitor(t, "", "", "x@y.test", ""), visitor(t, "", "", "", "")}},
 		{"refuse recipient old@local.test", []Visitor{visitor(t, "", "", "", "OLD@local.test")}, []Visitor{visitor(t, "", "", "", "x@local.test"), visitor(t, "", "", "old@local.test", "")}},
+		{"refuse recipient old@local.test", []Visitor{bare(visitor(t, "", "", "", "old+x@local.test"), "OLD@local.test")}, []Visitor{bare(visitor(t, "", "", "", "x+old@local.test"), "x@local.test")}},
+		{"refuse recipient other.test", nil, []Visitor{bare(visitor(t, "", "", "", "old+x@local.test"), "x@other.test")}},
 		{"refuse recipient *.local.test", []Visitor{visitor(t, "", "", "", "x@a.local.test")}, []Visitor{visitor(t, "", "", "", "x@local.test"), visitor(t, "", "", "", "")}},
 		{"refuse sender bücher.test", []Visitor{visitor(t, "", "", "x@xn--bcher-kva.test", "")}, []Visitor{visitor(t, "", "", "x@bucher.test", "")}},
 		{"refuse as AS64500", []Visitor{{Place: Place{AS: 64500}}}, []Visitor{{Place: Place{AS: 64501}}, {}}},

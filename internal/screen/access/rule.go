@@ -95,6 +95,7 @@ type Visitor struct {
 	Hello  string
 	From   mail.ReversePath
 	To     mail.Address
+	Bare   mail.Address // To without its detail, where it has one
 }
 
 // fits reports whether the rule is about a visitor.
@@ -118,9 +119,14 @@ func (r Rule) fits(v Visitor) bool {
 	case Country:
 		return r.Text == v.Place.Country
 	case Recipient:
-		return !v.To.IsZero() && r.fitsAddress(v.To)
+		return !v.To.IsZero() && (r.fitsAddress(v.To) || r.names(v.Bare))
 	}
 	return false
+}
+
+// names reports whether the rule is about this one address.
+func (r Rule) names(a mail.Address) bool {
+	return !r.address.IsZero() && !a.IsZero() && r.address.Key() == a.Key()
 }
 
 func (r Rule) fitsAddress(a mail.Address) bool {
@@ -128,7 +134,7 @@ func (r Rule) fitsAddress(a mail.Address) bool {
 	case r.null:
 		return false
 	case !r.address.IsZero():
-		return r.address.Key() == a.Key()
+		return r.names(a)
 	}
 	return !a.Domain().IsZero() && r.pattern.fits(a.Domain().ASCII())
 }

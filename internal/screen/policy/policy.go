@@ -92,6 +92,8 @@ type Options struct {
 	Resolver Resolver      // nil only where nothing is asked
 	Atlas    *geo.Atlas    // nil: nobody's place is known
 	Now      func() time.Time
+	// Bare returns a recipient without its detail, zero where it has none; nil: none has.
+	Bare func(mail.Address) mail.Address
 }
 
 // maxNames bounds the names of an address that are followed back.
@@ -149,6 +151,9 @@ func (s *Screen) Look(ctx context.Context, v Visitor) Judgement {
 	j, found := Judgement{Verdict: Take, Rule: RuleNoFinding}, names{}
 	v.Place = s.o.Atlas.Lookup(v.Client)
 	j.Place = v.Place
+	if s.o.Bare != nil && s.o.List.Asks(access.Recipient) {
+		v.Bare = s.o.Bare(v.To)
+	}
 	if s.o.List.Asks(access.Name) {
 		found = s.names(ctx, v.Client)
 		v.Names, j.Names = found.proven, found.proven
