@@ -263,8 +263,8 @@ func (p *Policy) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// takes reports whether a credential of kind k is one to sign in with.
-func (p Policy) takes(k Kind) bool {
+// Takes reports whether a credential of kind k is one to sign in with.
+func (p Policy) Takes(k Kind) bool {
 	switch k {
 	case KindPassword:
 		return p == PolicyAny || p == PolicyPassword || p == PolicyBoth
@@ -323,7 +323,7 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 		return fail(ErrBadCredentials, RuleRevoked, "the password was revoked, and there is no new one")
 	case c.Kind == KindToken && r.tokens.dead(c):
 		return fail(ErrBadCredentials, RuleRevoked, "the access token is one of those that were revoked")
-	case !r.SignIn.takes(c.Kind):
+	case !r.SignIn.Takes(c.Kind):
 		return fail(ErrBadCredentials, RulePolicy, "the account does not sign in with its "+c.Kind.String())
 	}
 	if r.SignIn == PolicyBoth {
@@ -375,7 +375,7 @@ func (r *record) lost(c Credential, now time.Time) string {
 	switch {
 	case c.Kind == KindLocal, c.Kind == KindNetwork, c.Kind == KindCertificate && c.ID == "":
 		return ""
-	case c.Kind == KindToken && !r.SignIn.takes(KindToken):
+	case c.Kind == KindToken && !r.SignIn.Takes(KindToken):
 		return "the account does not sign in with access tokens any more"
 	case c.Kind == KindToken && r.tokens.dead(c):
 		return "the access token of the sign-in was revoked"

@@ -121,7 +121,7 @@ func (i *Identity) SetPolicy(ctx context.Context, a mail.Address, p Policy, alon
 	if !slices.Contains(policies(), p) {
 		return Account{}, fmt.Errorf("%w: an account needs a way to sign in", ErrInvalid)
 	}
-	if alone && !p.takes(KindCertificate) {
+	if alone && !p.Takes(KindCertificate) {
 		return Account{}, fmt.Errorf("%w: a certificate alone opens nothing under %s; without AUTH needs any or certificate", ErrInvalid, p)
 	}
 	return i.amend(ctx, a, facts, nil, func(r *record) { r.SignIn, r.CertificateAlone = p, alone })

@@ -1,7 +1,9 @@
 package returnpath
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"sallyport/internal/kit/keyfile"
@@ -46,6 +48,28 @@ func LoadKeys(dir string, rnd io.Reader) (k Keys, err error) {
 	}
 	if k.Signed, err = prvs.NewKey(octets); err != nil {
 		return k, keyfile.Damaged(path, err)
+	}
+	return k, nil
+}
+
+// ReadKeys reads the keys from their files in dir, and makes none: of a form whose key is
+// missing nothing was ever made here, and nothing is accepted.
+func ReadKeys(dir string) (k Keys, err error) {
+	for name, take := range map[string]func([]byte) error{
+		forwardKeyFile: func(octets []byte) (err error) { k.Forward, err = srs.NewKey(octets); return err },
+		returnKeyFile:  func(octets []byte) (err error) { k.Signed, err = prvs.NewKey(octets); return err },
+	} {
+		path := filepath.Join(dir, name)
+		octets, err := keyfile.Read(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return Keys{}, err
+		}
+		if err := take(octets); err != nil {
+			return Keys{}, keyfile.Damaged(path, err)
+		}
 	}
 	return k, nil
 }

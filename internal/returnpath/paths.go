@@ -46,6 +46,14 @@ func New(o Options) *Paths {
 	return p
 }
 
+// Reader returns Paths that read by rules whose Since is known, and note nothing: for whoever asks
+// what a server would make of a return path, beside it.
+func Reader(k Keys, r Rules, now func() time.Time) *Paths {
+	p := New(Options{Keys: k, Now: now})
+	p.rules.Store(&r)
+	return p
+}
+
 // Rules returns the rules in force.
 func (p *Paths) Rules() Rules { return *p.rules.Load() }
 

@@ -14,8 +14,15 @@ import (
 // World is what a transaction is walked through.
 type World struct {
 	Snapshot *directory.Snapshot
-	// Standing tells how an account stands; gate.StandingNone where there is none.
-	Standing func(account mail.Address) gate.Standing
+	// Standing tells how an account stands, and of one that may not act why, as in "is frozen";
+	// gate.StandingNone where there is none.
+	Standing func(account mail.Address) (s gate.Standing, why string)
+	// Barred says why an account does not sign in by that, as in "takes no tokens"; "": it does.
+	Barred func(account mail.Address, by gate.Auth) string
+	// Door says why nobody comes by a door; "": it is there.
+	Door func(gate.Door) string
+	// Form reads the form of a recipient.
+	Form func(a mail.Address, bounce bool) Form
 	// Where says where an entry was made: a file and line, or the command; "": nowhere in
 	// particular.
 	Where func(directory.Subject) string
@@ -29,6 +36,14 @@ type World struct {
 	BindingReports bool
 	// Transport says how mail for a domain that is not ours leaves without a route.
 	Transport string
+}
+
+// Form is what the form of a recipient says, beside what the directory knows of it. The zero Form
+// says nothing.
+type Form struct {
+	Stands mail.Address    // for whom it stands, as a signed return path does; zero: for itself
+	Class  directory.Class // what it is, whatever the directory knows; with gate.DestinationUnknown it says nothing
+	Says   string          // what was found
 }
 
 // Stage is a part of a transaction.
@@ -69,6 +84,9 @@ func Walk(w World, q Question) Answer {
 	k := walker{w: w, q: q}
 	k.facts = gate.Facts{Door: q.Door, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone}
 	k.say(StageDoor, "%s", doorWords(q.Door))
+	if why := w.Door(q.Door); why != "" {
+		k.say(StageDoor, "%s: what follows is what would be if it were there", why)
+	}
 	k.client()
 	k.signIn()
 	k.network()
@@ -144,7 +162,7 @@ func (k *walker) network() {
 		return
 	case why != "":
 		k.say(StageSignIn, "the network %s, which signs in as %s, does not count: %s", n.Name, n.Account, why)
-	case k.w.Standing(n.Account) != gate.StandingActive:
+	case !k.active(n.Account):
 		k.say(StageSignIn, "the network %s signs in as %s, which is no account that may act now", n.Name, n.Account)
 	case k.w.Snapshot.Ownership(n.Account, k.q.From) != gate.OwnershipOwned:
 		k.say(StageSignIn, "the network %s signs in as %s with senders of that account alone, and this is none: it is asked to sign in", n.Name, n.Account)
@@ -155,10 +173,19 @@ func (k *walker) network() {
 	k.steps[len(k.steps)-1].At = at
 }
 
+// active reports whether an account may act.
+func (k *walker) active(account mail.Address) bool {
+	s, _ := k.w.Standing(account)
+	return s == gate.StandingActive
+}
+
 // signIn: who may not act is refused like who gave a wrong password, and goes on as nobody.
 func (k *walker) signIn() {
 	a := k.q.Account
 	switch {
+	case a.IsZero() && k.q.Door == gate.DoorSendmail:
+		k.say(StageSignIn, "nobody: a user of this host without an account is turned away at once (554 5.7.1)")
+		return
 	case a.IsZero():
 		k.say(StageSignIn, "nobody")
 		return
@@ -167,15 +194,28 @@ func (k *walker) signIn() {
 		return
 	}
 	entry := directory.Subject{Kind: directory.KindAccount, Name: a.String()}
-	switch standing := k.w.Standing(a); standing {
-	case gate.StandingActive:
+	standing, why := k.w.Standing(a)
+	byPassword := "it is answered like a wrong password (535 5.7.8)"
+	if k.q.Door == gate.DoorSendmail {
+		byPassword = "no password is asked for"
+	}
+	barred := ""
+	if k.q.Door != gate.DoorSendmail {
+		barred = k.w.Barred(a, k.q.Auth)
+	}
+	switch {
+	case standing == gate.StandingActive && barred != "":
+		k.about(StageSignIn, entry, "%s %s: %s, and the session goes on as nobody's", a, barred, byPassword)
+	case standing == gate.StandingActive:
 		k.about(StageSignIn, entry, "%s, by %s", a, k.auth())
 		k.account, k.facts.Auth, k.facts.Standing = a, k.auth(), standing
-	case gate.StandingFrozen:
-		k.about(StageSignIn, entry, "%s is frozen: it is answered like a wrong password (535 5.7.8), and what follows is what a session meets that was open before", a)
+	case standing == gate.StandingFrozen:
+		k.about(StageSignIn, entry, "%s %s: %s, and what follows is what a session meets that was open before", a, why, byPassword)
 		k.account, k.facts.Auth, k.facts.Standing = a, k.auth(), standing
+	case k.q.Door == gate.DoorSendmail:
+		k.say(StageSignIn, "%s is no account: a user of this host who is to send as it is turned away at once (554 5.7.1)", a)
 	default:
-		k.say(StageSignIn, "%s is no account: it is answered like a wrong password (535 5.7.8), and the session goes on as nobody's", a)
+		k.say(StageSignIn, "%s is no account: %s, and the session goes on as nobody's", a, byPassword)
 	}
 }
 
@@ -217,19 +257,13 @@ func (k *walker) sender() gate.Verdict {
 }
 
 func (k *walker) recipient() gate.Verdict {
-	class, way := k.w.Snapshot.Explain(k.account, k.q.To)
-	if len(way) == 0 {
-		k.say(StageRecipient, "%s: %s", k.q.To, classWords(class.Rule))
-	}
-	for _, s := range way {
-		k.about(StageRecipient, s.Entry, "%s%s", strings.Repeat("  ", s.Depth), stepWords(s))
-	}
+	class, to := k.class()
 	if len(class.Ask) > 0 {
 		k.say(StageRecipient, "the server behind us is asked whether %s exists; where it says yes:", placesOf(class.Ask))
 		class = class.Resolve(func(directory.Mailbox) directory.Answer { return directory.AnswerYes })
 	}
 	k.facts.Destination = class.Destination
-	v := gate.Decide(k.facts, gate.Subject{Transaction: imagined(), Account: k.account, Sender: k.q.From, Recipient: k.q.To})
+	v := gate.Decide(k.facts, gate.Subject{Transaction: imagined(), Account: k.account, Sender: k.q.From, Recipient: to})
 	k.verdict(StageRecipient, v)
 	switch v.Action {
 	case gate.AcceptLocal:
@@ -238,6 +272,30 @@ func (k *walker) recipient() gate.Verdict {
 		k.transport()
 	}
 	return v
+}
+
+// class is what the recipient is, and for whom it stands: what its form says goes before what the
+// directory says.
+func (k *walker) class() (directory.Class, mail.Address) {
+	to := k.q.To
+	form := k.w.Form(to, k.q.Door == gate.DoorMX && k.facts.Ownership == gate.OwnershipNull)
+	if form.Says != "" {
+		k.say(StageRecipient, "%s: %s", to, form.Says)
+	}
+	if !form.Stands.IsZero() {
+		to = form.Stands
+	}
+	if form.Class.Destination != gate.DestinationUnknown {
+		return form.Class, to
+	}
+	class, way := k.w.Snapshot.Explain(k.account, to)
+	if len(way) == 0 {
+		k.say(StageRecipient, "%s: %s", to, classWords(class.Rule))
+	}
+	for _, s := range way {
+		k.about(StageRecipient, s.Entry, "%s%s", strings.Repeat("  ", s.Depth), stepWords(s))
+	}
+	return class, to
 }
 
 // imagined is a queue id: a grant needs one, and no decision depends on which.
@@ -257,8 +315,8 @@ func (k *walker) delivery(c directory.Class) {
 			continue
 		}
 		k.say(StageDelivery, "into the mailbox of %s", m.Account)
-		if f, ok := k.w.Snapshot.Forwards(m.Account); ok {
-			k.about(StageDelivery, f.Subject(), "and on to %s by the forward of %s, which answers for it%s", addresses(f.Targets), m.Account, waits(k.w.Standing(m.Account)))
+		if f, ok := k.w.Snapshot.Forwards(m.Account); ok && c.Destination != gate.DestinationForwardReturn {
+			k.about(StageDelivery, f.Subject(), "and on to %s by the forward of %s, which answers for it%s", addresses(f.Targets), m.Account, k.waits(m.Account))
 		}
 	}
 	for _, a := range c.Missing {
@@ -266,8 +324,8 @@ func (k *walker) delivery(c directory.Class) {
 	}
 }
 
-func waits(s gate.Standing) string {
-	if s == gate.StandingActive {
+func (k *walker) waits(account mail.Address) string {
+	if k.active(account) {
 		return ""
 	}
 	return ": it waits while the account may not send"

@@ -59,14 +59,33 @@ func world(t *testing.T) World {
 	}
 	return World{
 		Snapshot: s, Transport: "to its exchangers",
-		Standing: func(a mail.Address) gate.Standing {
+		Standing: func(a mail.Address) (gate.Standing, string) {
 			switch a.Key() {
 			case alice.Key():
-				return gate.StandingActive
+				return gate.StandingActive, ""
 			case bob.Key():
-				return gate.StandingFrozen
+				return gate.StandingFrozen, "is frozen"
 			}
-			return gate.StandingNone
+			return gate.StandingNone, ""
+		},
+		Barred: func(_ mail.Address, by gate.Auth) string {
+			return map[bool]string{true: "takes no tokens"}[by == gate.AuthToken]
+		},
+		Door: func(d gate.Door) string {
+			return map[bool]string{true: "no such door"}[d == gate.DoorSendmail]
+		},
+		Form: func(a mail.Address, bounce bool) Form {
+			switch a.Local() {
+			case "srs":
+				return Form{Class: directory.Class{Destination: gate.DestinationForwardReturn, Mailboxes: []directory.Mailbox{{Account: bob}}}, Says: "the way back"}
+			case "signed":
+				return Form{Stands: alice, Says: "signed"}
+			case "bare":
+				if bounce {
+					return Form{Class: directory.Class{Destination: gate.DestinationUnmarked}, Says: "not signed"}
+				}
+			}
+			return Form{}
 		},
 		Where: func(s directory.Subject) string { return "the " + s.Kind.String() + " " + s.Name },
 		Network: func(a netip.Addr) (trust.Network, string, string, bool) {
@@ -125,7 +144,7 @@ func told(t *testing.T, w World, q Question) gate.Verdict {
 	t.Helper()
 	f := gate.Facts{Door: q.Door, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone}
 	account := mail.Address{}
-	if s := w.Standing(q.Account); q.Door != gate.DoorMX && !q.Account.IsZero() && s != gate.StandingNone {
+	if s, _ := w.Standing(q.Account); q.Door != gate.DoorMX && !q.Account.IsZero() && s != gate.StandingNone {
 		account, f.Auth, f.Standing = q.Account, q.Auth, s
 		if q.Door == gate.DoorSendmail {
 			f.Auth = gate.AuthLocalUID
@@ -170,6 +189,14 @@ func TestTheWayIsTold(t *testing.T) {
 		{"from=alice@local.test to=x@else.test door=25 auth=alice@local.test", []string{"AUTH is not offered at this door"}, "signs in at the submission door"},
 		{"from=x@y.test to=x@else.test client=[::ffff:10.0.0.1]", []string{"client: 10.0.0.1: a balancer", "its domain is none of ours"}, "sallyport domain add else.test"},
 		{"from=x@y.test to=gone@local.test client=2001:db8::1", []string{"2001:db8::1: a stranger", "neither an account nor an alias has this name"}, "sallyport account add"},
+		{"from=<> to=srs@local.test", []string{"srs@local.test: the way back", "into the mailbox of bob@local.test"}, ""},
+		{"from=x@y.test to=srs@local.test", []string{"takes nothing but the null sender"}, ""},
+		{"from=x@y.test to=signed@local.test", []string{"signed@local.test: signed", "alice@local.test is an account", "into the mailbox of alice@local.test"}, ""},
+		{"from=<> to=bare@local.test", []string{"bare@local.test: not signed"}, "return_path.exempt"},
+		{"from=x@y.test to=bare@local.test", []string{"neither an account nor an alias"}, "sallyport account add"},
+		{"from=alice@local.test auth=alice@local.test by=token to=x@else.test", []string{"alice@local.test takes no tokens: it is answered like a wrong password"}, "signs in at the submission door"},
+		{"door=sendmail from=alice@local.test auth=alice@local.test to=x@else.test", []string{"no such door: what follows"}, ""},
+		{"door=sendmail from=alice@local.test to=x@else.test", []string{"without an account is turned away at once"}, "signs in at the submission door"},
 		{"from=x@y.test to=x@[127.0.0.1]", []string{"a literal of this host or its link"}, ""},
 	} {
 		a := walk(t, w, c.ask)
@@ -277,7 +304,7 @@ func TestNetworks(t *testing.T) {
 		}
 	}
 	w := world(t)
-	w.Standing = func(mail.Address) gate.Standing { return gate.StandingFrozen }
+	w.Standing = func(mail.Address) (gate.Standing, string) { return gate.StandingFrozen, "is frozen" }
 	if a := walk(t, w, "client=10.20.0.7 door=submission from=alice@local.test to=x@far.test"); a.Action != "refuse" || !strings.Contains(fmt.Sprint(a.Steps), "no account that may act now") {
 		t.Errorf("a frozen account: %+v", a)
 	}

@@ -105,7 +105,9 @@ func (k *walker) remedy(r gate.Rule) string {
 	case gate.RuleNoSuchUser:
 		return "if it is to exist, it is made an account (sallyport account add) or an alias (sallyport alias add)"
 	case gate.RuleAccountFrozen:
-		return "why it is frozen says: sallyport account show " + k.account.String()
+		return "why that is so says: sallyport account show " + k.account.String()
+	case gate.RuleBounceUnsigned:
+		return "if mail of " + k.q.To.String() + " leaves by other ways too, its bounces are taken once return_path.exempt names it"
 	case gate.RuleGroupAccounts:
 		return "who sends signs in here; or the group is made anew, open to anyone"
 	case gate.RuleGroupMembers:

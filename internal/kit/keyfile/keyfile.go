@@ -23,7 +23,7 @@ const mode = 0o600
 // key would look forged with another one. A file that others than its owner can read,
 // or that is none, is an error that says what helps.
 func Load(path string, mayMake bool, generate func() ([]byte, error)) ([]byte, error) {
-	b, err := read(path)
+	b, err := Read(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
@@ -40,7 +40,8 @@ func Load(path string, mayMake bool, generate func() ([]byte, error)) ([]byte, e
 	return b, safefile.Replace(path, b, mode)
 }
 
-func read(path string) ([]byte, error) {
+// Read reads a key and makes none: where there is none, the error is fs.ErrNotExist.
+func Read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
