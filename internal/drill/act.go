@@ -44,6 +44,7 @@ type act struct {
 
 	mu   sync.Mutex
 	rand *rand.Rand
+	pass sync.RWMutex // held for writing while time passes for who comes again
 }
 
 // begin starts a server for a scenario.

@@ -65,9 +65,9 @@ func (a *act) served(d door) door {
 // people reports whether there is a door at which people sign in.
 func (a *act) people() bool { return a.at(a.served(doorSubmissions)) != "" }
 
-// call connects from a network, and says EHLO, under TLS where people sign in. The zero peer
+// knock connects from a network, and says EHLO, under TLS where people sign in. The zero peer
 // is this host itself. Where one of the two doors of our people is not there, the other one is called.
-func (a *act) call(ctx context.Context, d door, peer netip.Addr) (*client, error) {
+func (a *act) knock(ctx context.Context, d door, peer netip.Addr) (*client, error) {
 	d = a.served(d)
 	c, err := a.connect(ctx, d, peer)
 	if err != nil {
@@ -78,6 +78,23 @@ func (a *act) call(ctx context.Context, d door, peer netip.Addr) (*client, error
 		return nil, err
 	}
 	return c, nil
+}
+
+const (
+	// enterTime is how long somebody tries to get in where there is no room, and enterPause how long each time.
+	enterTime  = 5 * time.Second
+	enterPause = 10 * time.Millisecond
+)
+
+// call is knock, again and again until there is room: who was there before may not have been counted out yet.
+func (a *act) call(ctx context.Context, d door, peer netip.Addr) (*client, error) {
+	for began := time.Now(); ; time.Sleep(enterPause) {
+		c, err := a.knock(ctx, d, peer)
+		var away *awayError
+		if !errors.As(err, &away) || time.Since(began) > enterTime || ctx.Err() != nil {
+			return c, err
+		}
+	}
 }
 
 // connect only connects.
@@ -101,6 +118,12 @@ func (a *act) connect(ctx context.Context, d door, peer netip.Addr) (*client, er
 	return c, err
 }
 
+// awayError is that a connection was turned away with a reply, or without a word.
+type awayError struct{ reply string }
+
+// Error implements error.
+func (e *awayError) Error() string { return fmt.Sprintf("greeted with %q", e.reply) }
+
 func (c *client) greet(d door, trusted *tls.Config) error {
 	over := func() {
 		t := tls.Client(c.Conn, trusted)
@@ -110,7 +133,7 @@ func (c *client) greet(d door, trusted *tls.Config) error {
 		over()
 	}
 	if r := c.reply(); !good(r) {
-		return fmt.Errorf("greeted with %q", r)
+		return &awayError{r}
 	}
 	r := c.say("EHLO client.drill.test")
 	if d == doorSubmission {

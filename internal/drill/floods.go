@@ -3,10 +3,8 @@ package drill
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"sallyport/internal/drill/verdict"
 )
@@ -14,8 +12,6 @@ import (
 const (
 	wrongAddresses = 6_000
 	forgedBounces  = 14_000
-	// honest is how many messages honest people send while the server is beset.
-	honest = 20
 	// bouncesAtOnce is how many bounces a remote server brings on one connection.
 	bouncesAtOnce = 20
 )
@@ -32,7 +28,7 @@ func (a *act) bounces(ctx context.Context) error {
 		each(wrong, strangers, func(i int) { a.wrongAddresses(ctx, i) })
 		// Each remote server brings some on one connection.
 		each(forged/bouncesAtOnce, strangers, func(i int) {
-			c, err := a.call(ctx, doorMX, a.peer())
+			c, err := a.knock(ctx, doorMX, a.peer())
 			if err != nil {
 				return
 			}
@@ -51,7 +47,7 @@ func (a *act) bounces(ctx context.Context) error {
 
 // wrongAddresses is one connection that asks for people who do not exist.
 func (a *act) wrongAddresses(ctx context.Context, i int) {
-	c, err := a.call(ctx, doorMX, a.peer())
+	c, err := a.knock(ctx, doorMX, a.peer())
 	if err != nil {
 		return
 	}
@@ -103,7 +99,7 @@ func (a *act) bombs(ctx context.Context) error {
 
 // announce names the size of a message at MAIL. RFC 1870 §6.
 func (a *act) announce(ctx context.Context, i int) {
-	c, err := a.call(ctx, doorMX, a.peer())
+	c, err := a.knock(ctx, doorMX, a.peer())
 	if err != nil {
 		return
 	}
@@ -118,7 +114,7 @@ func (a *act) announce(ctx context.Context, i int) {
 
 // bomb sends one without a word of its size.
 func (a *act) bomb(ctx context.Context, i int) {
-	c, err := a.call(ctx, doorMX, a.peer())
+	c, err := a.knock(ctx, doorMX, a.peer())
 	if err != nil {
 		return
 	}
@@ -145,50 +141,4 @@ func (a *act) bomb(ctx context.Context, i int) {
 	if good(c.say(".")) {
 		a.acknowledged(verdict.Ack{ID: l.id, To: l.to, Size: size})
 	}
-}
-
-// honest sends mail as honest people do, in and out, and notes how long each takes.
-func (a *act) honest(ctx context.Context) {
-	s := a.seen.Siege
-	var mu sync.Mutex
-	// Each of the two writes one message after the other, as a person does.
-	each(2, 2, func(who int) {
-		for i := who; i < honest; i += 2 {
-			began := time.Now()
-			r := a.honestOne(ctx, i)
-			mu.Lock()
-			s.Honest++
-			s.Slowest = max(s.Slowest, time.Since(began))
-			if !good(r) {
-				s.Failed++
-				s.Why = append(s.Why, r)
-			}
-			mu.Unlock()
-		}
-	})
-}
-
-func (a *act) honestOne(ctx context.Context, i int) string {
-	l := letter{
-		id: fmt.Sprintf("honest%d", i), actor: verdict.Owner,
-		from: fmt.Sprintf("friend%d@%s", i, remoteDomain), to: []string{a.alice.Address},
-	}
-	if i%2 == 0 || !a.people() {
-		c, err := a.call(ctx, doorMX, a.peer())
-		if err != nil {
-			return err.Error()
-		}
-		defer c.quit()
-		return a.post(c, l)
-	}
-	c, err := a.call(ctx, doorSubmissions, netip.MustParseAddr("198.51.100.7"))
-	if err != nil {
-		return err.Error()
-	}
-	defer c.quit()
-	if r := c.signIn(a.bob); !good(r) {
-		return r
-	}
-	l.account, l.from = a.bob.Address, a.bob.Address
-	return a.post(c, l)
 }

@@ -74,7 +74,7 @@ func (a *act) slow(ctx context.Context) error {
 
 // join is one who begins a message, or says nothing after EHLO.
 func (a *act) join(ctx context.Context, to *crowd, i int) {
-	c, err := a.call(ctx, doorMX, a.peer())
+	c, err := a.knock(ctx, doorMX, a.peer())
 	if err != nil {
 		return
 	}

@@ -121,6 +121,7 @@ mount --bind %[1]s/resolv /etc/resolv.conf
 exec "$@"`, dir, users, mounts)
 	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", script, "sh"}, argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 5 * time.Second // a process of its own that outlives it holds its output open
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

@@ -84,19 +84,20 @@ type Bounds struct {
 	// Disk is how much the data folder may grow beside what was accepted; Memory is how much
 	// memory the process may take.
 	Disk, Memory int64
-	// Serve is how long honest mail may take.
-	Serve time.Duration
+	// Serve is how long honest mail may take, and Again until when what was put off must have been taken.
+	Serve, Again time.Duration
 }
 
 // DefaultBounds are those that no key of the configuration has.
 func DefaultBounds() Bounds {
-	return Bounds{Contain: time.Minute, Disk: 192 << 20, Memory: 1 << 30, Serve: 10 * time.Second}
+	return Bounds{Contain: time.Minute, Disk: 192 << 20, Memory: 1 << 30, Serve: 10 * time.Second, Again: time.Hour}
 }
 
 // Siege is what honest people had of the server while it was beset.
 type Siege struct {
 	Hostile int           // connections or messages that beset it
 	Slowest time.Duration // until honest mail was answered
+	PutOff  time.Duration // until honest mail that was put off had come again and was taken, by the clock of the rehearsal
 	Failed  int           // honest messages that were not taken
 	Why     []string      // what they were answered
 	Honest  int           // that were tried

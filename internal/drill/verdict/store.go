@@ -110,6 +110,9 @@ func bombed(s Seen) []Measure {
 		out[len(out)-1].Examples = s.Siege.Why[:min(len(s.Siege.Why), mostExamples)]
 		m("until honest mail was taken, at the slowest", "seconds", s.Siege.Slowest.Seconds(),
 			s.Bounds.Serve.Seconds(), s.Siege.Hostile, Store)
+		if s.Siege.PutOff > 0 {
+			m("until honest mail that was put off came again and was taken", "seconds", s.Siege.PutOff.Seconds(), s.Bounds.Again.Seconds(), s.Siege.Hostile, Store)
+		}
 	}
 	if w := s.Wait; w != nil {
 		m("slow senders who were served for ever", "connections", float64(w.Left), 0, s.Siege.Hostile, Store)

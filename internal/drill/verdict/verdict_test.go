@@ -115,6 +115,7 @@ func TestEachBreachBreaksItsPromise(t *testing.T) {
 		"memory":                           {NoBomb, 7, func(s *Seen) { s.Siege.Memory = s.Bounds.Memory + 7 }},
 		"an honest message refused":        {NoBomb, 1, func(s *Seen) { s.Siege.Failed = 1 }},
 		"honest mail slow":                 {NoBomb, 2, func(s *Seen) { s.Siege.Slowest = 12 * time.Second }},
+		"honest mail put off too long":     {NoBomb, 60, func(s *Seen) { s.Siege.PutOff = s.Bounds.Again + time.Minute }},
 		"a slow sender served for ever":    {NoBomb, 3, func(s *Seen) { s.Wait.Left = 3 }},
 		"a slow sender served too long":    {NoBomb, 60, func(s *Seen) { s.Wait.Took = s.Wait.Most + time.Minute }},
 		"a bounce of nothing, in a box":    {NoBomb, 1, func(s *Seen) { s.box(t, Letter{ID: "x", Actor: Bouncer, To: []string{"bob@ours.test"}}) }},
