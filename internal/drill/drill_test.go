@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	default:
 		var cfg config.Config
 		if cfg, err = config.ParseFile(os.Args[1]); err == nil {
+			if os.Getenv("WITHOUT") == "no world" {
+				cfg.Listen.MX = nil
+			}
 			err = Serve(context.Background(), Options{Config: cfg}, Place{os.Args[2], stage.Sinks{Outside: os.Args[3], Behind: os.Args[4]}}, os.Stdout)
 		}
 	}
@@ -143,6 +146,46 @@ func TestOneDoorForPeopleIsEnough(t *testing.T) {
 			for _, v := range r.Verdicts {
 				if v.State == verdict.Broken || v.Promise == verdict.NoHijack && v.State != verdict.Kept {
 					t.Errorf("%s: %s", v.Promise, v.State)
+				}
+			}
+		})
+	}
+}
+
+// A server that has the door for the world alone, or none for it, is rehearsed at the doors that it has.
+func TestHalfOfTheDoors(t *testing.T) {
+	for name, half := range map[string]struct {
+		without func(*config.Listen)
+		played  []string
+	}{
+		"no people": {func(l *config.Listen) { l.Submission, l.Submissions = nil, nil }, []string{"stranger", "smuggling", "gateway", "lookalike"}},
+		"no world":  {func(l *config.Listen) { l.MX = nil }, []string{"stranger", "smuggling", "gateway", "lookalike", "kill"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := quickstart(t.TempDir(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Small, o.Scenarios = true, half.played
+			half.without(&o.Config.Listen)
+			child := o.Child
+			o.Child = func(ctx context.Context, p Place) *exec.Cmd {
+				cmd := child(ctx, p)
+				cmd.Env = append(cmd.Env, "WITHOUT="+name)
+				return cmd
+			}
+			r, err := Run(t.Context(), o)
+			if err != nil || r.Broken() {
+				t.Errorf("%+v, %v", r.Verdicts, err)
+			}
+			for _, p := range r.Played {
+				tried := 0
+				for _, m := range p.Measures {
+					tried = max(tried, m.Tried)
+				}
+				if p.Fault != "" || tried == 0 {
+					t.Errorf("%s: %q, tried %d", p.Name, p.Fault, tried)
 				}
 			}
 		})

@@ -99,7 +99,7 @@ func (a *act) loadUntilKilled(ctx context.Context, cmd *exec.Cmd) {
 	defer timer.Stop()
 	each(killSenders, killSenders, func(i int) {
 		d := doorMX
-		if i%3 == 0 && a.people() {
+		if (i%3 == 0 || a.at(doorMX) == "") && a.people() {
 			d = doorSubmissions
 		}
 		c, err := a.call(ctx, d, a.peer())

@@ -102,6 +102,16 @@ func (a *act) networks(ctx context.Context) error {
 
 // lookalike writes as somebody else, in every way that a header and an envelope have.
 func (a *act) lookalike(ctx context.Context) error {
+	if a.people() {
+		if err := a.liars(ctx); err != nil || a.at(doorMX) == "" {
+			return err
+		}
+	}
+	return a.impostor(ctx)
+}
+
+// liars write as a colleague, with an account.
+func (a *act) liars(ctx context.Context) error {
 	me, other := a.alice.Address, a.bob.Address
 	forms := []string{
 		"From: <" + other + ">\r\n",
@@ -134,7 +144,7 @@ func (a *act) lookalike(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.impostor(ctx)
+	return nil
 }
 
 // lie sends one message on a connection of its own. An account that was stopped meanwhile has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"sallyport/internal/drill/verdict"
@@ -35,7 +36,7 @@ func (a *act) stranger(ctx context.Context) error {
 // advertise is one connection of the stranger.
 func (a *act) advertise(ctx context.Context, i int) error {
 	d := doorMX
-	if i%50 == 49 && a.people() {
+	if (i%50 == 49 || a.at(doorMX) == "") && a.people() {
 		d = doorSubmission // without signing in
 	}
 	c, err := a.call(ctx, d, a.peer())
@@ -96,6 +97,9 @@ func (a *act) gateway(ctx context.Context) error {
 			_ = c.Close()
 		}
 	}
+	if !a.people() {
+		return nil
+	}
 	// And whoever has an account is served all the same.
 	c, err := a.call(ctx, doorSubmissions, here)
 	if err != nil {
@@ -143,8 +147,12 @@ func endings() []string {
 // smuggling hides a message within another, on the way in and on the way out.
 func (a *act) smuggling(ctx context.Context) error {
 	a.seen.Smuggled = true
+	doors := slices.DeleteFunc([]door{doorMX, doorSubmissions}, func(d door) bool { return a.at(a.served(d)) == "" })
+	if len(doors) == 0 {
+		return errNoDoor
+	}
 	for i, end := range endings() {
-		for _, d := range []door{doorMX, doorSubmissions} {
+		for _, d := range doors {
 			c, err := a.call(ctx, d, a.peer())
 			if err != nil {
 				return err
