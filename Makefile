@@ -177,7 +177,7 @@ drill: ## all of the rehearsal; half an hour
 audit: ## sallyport audit against Postfix, Exim, Sendmail, OpenSMTPD and Haraka
 	./scripts/install-test-tools
 	./scripts/install-audit-peers
-	SALLYPORT_AUDIT=1 go test -timeout 30m -count 1 -v ./test/audit
+	SALLYPORT_AUDIT=1 go test -timeout 60m -count 1 -v ./test/audit
 
 # What check says of each, and what an attacker gets.
 configs: ## a hundred closed configurations, and a hundred with a planted hole
