@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/budget"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -29,6 +30,10 @@ type Listing struct {
 	// Doubtful are accounts, by mail.Address.Key, of which the directory does not tell whose
 	// they are. They stay as they are.
 	Doubtful map[string]bool
+	// Unlike: what names entries for good is another attribute than in the last list, and says nothing of who was who.
+	Unlike bool
+	// Person is what an account of the role person may send for which nothing was set.
+	Person budget.Limits
 	// Replaced plans what else ends with the person who had an address that is another one's now, in the
 	// act by which it is; nil: nothing does.
 	Replaced func(mail.Address) []store.Planner
@@ -47,7 +52,7 @@ const (
 	ListedChanged  = "changed in its directory"
 	ListedAbsent   = "no longer listed by its directory"
 	ListedAgain    = "listed again by its directory"
-	ListedOther    = "another entry in its directory: app passwords, certificates, forward and rights of the former person end, and the mailbox stays"
+	ListedOther    = "another entry in its directory: app passwords, certificates, forward, rights, the role bulk and raised limits of the former person end, and the mailbox stays"
 	ListedDisputed = "listed by a directory, though it comes from elsewhere"
 	ListedSettled  = "no longer listed by another directory"
 )
@@ -57,7 +62,7 @@ const listedAtOnce = 200
 
 // Adopt makes the accounts of a directory what a listing says. What is ours of an account
 // (its freeze, its app passwords, its limits) stays, whatever a directory says, but for what
-// opens an account whose entry is another one now, and what Replaced says; and what holds for an account holds for the one
+// opens an account whose entry is another one now, by how much it may send more than others, and what Replaced says; and what holds for an account holds for the one
 // that its entry has under another address. facts tells what is recorded with each
 // change. Errors: ErrFull, and those of the store; then part of it may be done, and the same
 // listing does the rest.
@@ -154,7 +159,7 @@ func (i *Identity) findFormer(l Listing, work []listed) {
 			continue // what names several names nobody
 		}
 		of := l.source(w.said)
-		if r := i.record(w.address.Key()); r == nil || r.Source.Absent || !of.same(r.Source) {
+		if r := i.record(w.address.Key()); r == nil || r.Source.Absent || !l.same(of, r.Source) {
 			for _, name := range of.names() {
 				comes[name] = append(comes[name], n)
 			}
@@ -171,7 +176,7 @@ func (i *Identity) findFormer(l Listing, work []listed) {
 		}
 		for _, name := range r.Source.names() {
 			for _, n := range comes[name] {
-				if k.(string) != work[n].address.Key() && l.source(work[n].said).same(r.Source) && r.later(found[n]) {
+				if k.(string) != work[n].address.Key() && l.same(l.source(work[n].said), r.Source) && r.later(found[n]) {
 					found[n], work[n].former = r, k.(string)
 				}
 			}
@@ -184,11 +189,36 @@ func (i *Identity) findFormer(l Listing, work []listed) {
 func (s Source) names() []string { return []string{"entry " + s.Entry, "dn " + s.DN} }
 
 // same reports whether both are one entry: its name says so only where nothing names it for good.
-func (s Source) same(o Source) bool {
-	if s.Entry == "" || o.Entry == "" {
-		return s.DN != "" && s.DN == o.DN
+func (l Listing) same(a, b Source) bool {
+	if a.Entry == "" || b.Entry == "" || l.Unlike && a.Entry != b.Entry {
+		return a.DN != "" && a.DN == b.DN
 	}
-	return s.Entry == o.Entry
+	return a.Entry == b.Entry
+}
+
+// another reports whether an address that was one entry's is another one's now. Where nothing names entries for good, the
+// name says so that an entry has among its neighbours: those of somebody who moves on stay what they are.
+func (l Listing) another(was, is Source) bool {
+	switch {
+	case was.Entry != "" && is.Entry != "":
+		return was.Entry != is.Entry && !l.Unlike
+	case was.Entry == "" && is.Entry == "":
+		return was.DN != "" && is.DN != "" && own(was.DN) != own(is.DN)
+	}
+	return false
+}
+
+// own is the part of a distinguished name that is the entry's own, as far as case and blanks tell nothing. RFC 4514 §2.1
+func own(dn string) string {
+	for n := 0; n < len(dn); n++ {
+		switch dn[n] {
+		case '\\':
+			n++
+		case ',':
+			dn = dn[:n]
+		}
+	}
+	return strings.ReplaceAll(strings.ToLower(strings.TrimSpace(dn)), " ", "")
 }
 
 // later reports whether r is rather than other what an entry had last; nil: there is no other.
@@ -219,7 +249,7 @@ func (l Listing) change(r *record, p *Listed) string {
 		return ""
 	case p == nil:
 		return ListedAbsent
-	case p.Entry != "" && r.Source.Entry != "" && p.Entry != r.Source.Entry:
+	case l.another(r.Source, l.source(p)):
 		return ListedOther
 	case r.Source.Absent:
 		return ListedAgain
@@ -249,6 +279,7 @@ func (i *Identity) edited(l Listing, old *record, w listed, change string, revis
 	case ListedOther:
 		now := i.o.Now().UTC()
 		next.held, next.Revision, next.PasswordChanged, next.PasswordRevision = nil, revision, now, revision
+		next.ordinary(l.Person)
 		if next.Standing == StandingActive { // else what was is why it is frozen
 			next.Created = now
 		}
@@ -265,6 +296,17 @@ func (i *Identity) edited(l Listing, old *record, w listed, change string, revis
 		}
 	}
 	return &next, nil
+}
+
+// ordinary takes from an account what it may send more than others: it was given to a person. What it may less stays.
+func (r *record) ordinary(person budget.Limits) {
+	within := func(own, most int) int {
+		if own > most {
+			return 0
+		}
+		return own
+	}
+	r.Role, r.RecipientsHour, r.RecipientsDay = RolePerson, within(r.RecipientsHour, person.Hour), within(r.RecipientsDay, person.Day)
 }
 
 // added is a new account of a directory: active, and with a secret that no password matches,

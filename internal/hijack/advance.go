@@ -164,7 +164,12 @@ func (j *judge) count(k Signal, n int) {
 		} else {
 			d.odd, d.evidence = 0, 0
 		}
+		if r.Slowly > 0 {
+			j.state.slow.count(r)
+		} else if k == SitePace {
+			j.state.slow = patience{}
+		}
 		j.state.today().rate[k-SitePace]++
-		j.expected += r.Weight
+		j.expected += r.Weight + r.Slowly
 	}
 }

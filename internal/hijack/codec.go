@@ -17,23 +17,26 @@ var ErrState = errors.New("hijack: not a stored state")
 
 // The versions of what is stored. A new one is read beside the old.
 const (
-	stateVersion     = 2
+	stateVersion     = 3
 	siteVersion      = 2
 	attributeVersion = 1
 )
 
-// pacesBefore is how many paces the versions 1 have: what they do not tell is nothing.
-const pacesBefore = 3
+// pacesBefore is how many paces the versions 1 have: what they do not tell is nothing. From statePatient on a state tells of
+// the second bet on a pace.
+const (
+	pacesBefore  = 3
+	statePatient = 3
+)
 
 // pacesOf reads a version, and tells how many paces follow; those of a version that is not known are none.
-func (r *reader) pacesOf(now byte) int {
-	switch v := r.Octet(); v {
-	case 1:
-		return pacesBefore
-	default:
-		r.Require(v == now)
-		return paces
+func (r *reader) pacesOf(now byte) (version byte, told int) {
+	v := r.Octet()
+	if v == 1 {
+		return v, pacesBefore
 	}
+	r.Require(v > 1 && v <= now)
+	return v, paces
 }
 
 // Append appends the stored form of the state: a version, then every figure in the order
@@ -50,6 +53,8 @@ func (s State) Append(b []byte) []byte {
 		b = appendSmall(b, d.n, d.hours, d.odd)
 		b = appendFloats(b, d.evidence)
 	}
+	b = appendFloats(b, s.slow.evidence)
+	b = appendSmall(b, s.slow.odd)
 	b = appendYoung(b, s.fresh)
 	for _, n := range s.left {
 		b = binary.AppendUvarint(b, uint64(n))
@@ -61,7 +66,7 @@ func (s State) Append(b []byte) []byte {
 func Restore(b []byte) (State, error) {
 	var s State
 	r := reader{codec.NewReader(b)}
-	told := r.pacesOf(stateVersion)
+	version, told := r.pacesOf(stateVersion)
 	s.high = r.whole()
 	s.age = r.span()
 	s.claimed = Fingerprint(r.whole())
@@ -77,6 +82,9 @@ func Restore(b []byte) (State, error) {
 	for i := range told {
 		d := &s.paces[i]
 		d.n, d.hours, d.odd, d.evidence = r.small(), r.small(), r.small(), r.float()
+	}
+	if version >= statePatient {
+		s.slow.evidence, s.slow.odd = r.float(), r.small()
 	}
 	r.young(&s.fresh, told)
 	for i := range s.left {
@@ -101,7 +109,7 @@ func (w Site) Append(b []byte) []byte {
 func RestoreSite(b []byte) (Site, error) {
 	var w Site
 	r := reader{codec.NewReader(b)}
-	told := r.pacesOf(siteVersion)
+	_, told := r.pacesOf(siteVersion)
 	w.high, w.age = r.whole(), r.span()
 	for i := range w.n {
 		w.n[i] = r.float()

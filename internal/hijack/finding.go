@@ -35,11 +35,12 @@ func (s State) Findings(priors Priors, p Params) []Finding {
 	for i := range s.paces {
 		k := SitePace + Signal(i)
 		d, r := &s.paces[i], p.rate(k)
-		if odds := d.evidence * r.Weight; odds > 1 {
-			out = append(out, Finding{
-				Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence,
-				Weighed: odds,
-			})
+		f := Finding{Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence, Weighed: d.evidence * r.Weight}
+		if slow := s.slow.evidence * r.Slowly; slow > f.Weighed {
+			f.Unusual, f.Normal, f.Odds, f.Weighed = float64(s.slow.odd), d.often(priors.Rate[i], r), s.slow.evidence, slow
+		}
+		if f.Weighed > 1 {
+			out = append(out, f)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -57,6 +58,20 @@ func (s State) Findings(priors Priors, p Params) []Finding {
 		}
 	}
 	return out
+}
+
+// Whence are what speaks against the account of whence it is signed in with, and what they weigh together, whatever else speaks
+// against it.
+func (s State) Whence(priors Priors, p Params) (all []Finding, odds float64) {
+	for _, k := range []Signal{PlacePace, NetworkPace} {
+		i := k - SitePace
+		d, r := &s.paces[i], p.rate(k)
+		f := Finding{Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence, Weighed: d.evidence * r.Weight}
+		if odds += f.Weighed; f.Weighed > 1 {
+			all = append(all, f)
+		}
+	}
+	return all, odds
 }
 
 // Words say the finding to a person: "4 of 4 recipients were never written to from this

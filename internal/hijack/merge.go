@@ -34,6 +34,7 @@ func Merge(a, b State) State {
 		x.n, x.hours, x.odd = min(x.n, y.n), max(x.hours, y.hours), max(x.odd, y.odd)
 		x.evidence = math.Max(x.evidence, y.evidence)
 	}
+	a.slow.evidence, a.slow.odd = math.Max(a.slow.evidence, b.slow.evidence), max(a.slow.odd, b.slow.odd)
 	if a.claimed != b.claimed {
 		a.claimed = 0
 	}

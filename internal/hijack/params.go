@@ -28,6 +28,9 @@ type Rate struct {
 	Cap    float64 // the most that is ever normal, but for twice the site's
 	Times  float64 // the bet: so many times as often as is normal when a thief sends
 	Weight float64 // its weight
+	// Patient is a second bet, on a thief who takes his time: so many times as often as is normal, for days; and Slowly its weight.
+	// 0: there is none. It goes by days, in which who answers strangers has many: Often is the most that is ever normal for it.
+	Patient, Slowly, Often float64
 }
 
 // Bounds are the most recipients new to an account that may leave.
@@ -85,7 +88,7 @@ func DefaultParams() Params {
 		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Mix: 0.5, Sure: 0.3, Mixed: 0.3},
 		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Mix: 0.5, Sure: 0.005, Mixed: 0.02},
 		Binding:     Usual{Mean: 0.01, Fresh: 0.01, Strength: 50, Margin: 1.25, Floor: 0.01, Cap: 0.2, Mix: 0.5, Sure: 0.0005},
-		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
+		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03, Patient: 4, Slowly: 0.01, Often: 1},
 		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 5e-5},
 		NetworkPace: Rate{Mean: 2, Hours: 48, Margin: 1.25, Floor: 2, Cap: 4, Times: 30, Weight: 1e-4},
 		PlacePace:   Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.25, Cap: 0.25, Times: 100, Weight: 0.008},
@@ -106,7 +109,7 @@ func (p Params) Bulk(hour, day int) Params {
 	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers} {
 		u.Sure, u.Mixed = 0, 0
 	}
-	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
+	p.SitePace.Weight, p.SitePace.Slowly, p.AccountPace.Weight = 0, 0, 0
 	p.Refusals.Mix, p.Refusals.Mixed = 0.2, 0.1
 	p.Hold = 0
 	p.Bounds = Bounds{Burst: hour, Hour: hour, Day: day, Week: 7 * day}
@@ -137,9 +140,10 @@ func (p Params) Validate() error {
 	}
 	for k := SitePace; k <= PlacePace; k++ {
 		r := p.rate(k)
-		sum += r.Weight
-		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Floor > 0 && r.Cap >= r.Floor && r.Times > 1 && r.Weight >= 0) {
-			return fmt.Errorf("%w: %s: rates and hours are above 0, margin at least 1, times above 1, weight not below 0", ErrParams, k)
+		sum += r.Weight + r.Slowly
+		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Floor > 0 && r.Cap >= r.Floor && r.Times > 1 && r.Weight >= 0) ||
+			!(r.Slowly == 0 || r.Slowly > 0 && r.Patient > 1 && r.Often >= r.Cap && k == SitePace) {
+			return fmt.Errorf("%w: %s: rates and hours are above 0, margin at least 1, times above 1, weight not below 0; the pace of recipients new to the site alone has a patient bet", ErrParams, k)
 		}
 	}
 	b := p.Bounds

@@ -113,9 +113,14 @@ func (d *pace) begin() {
 }
 
 // normal is the highest rate an hour that is normal.
-func (d *pace) normal(prior float64, p *Rate) float64 {
+func (d *pace) normal(prior float64, p *Rate) float64 { return d.within(prior, p, p.Cap) }
+
+// often is the same for the patient bet.
+func (d *pace) often(prior float64, p *Rate) float64 { return d.within(prior, p, p.Often) }
+
+func (d *pace) within(prior float64, p *Rate, most float64) float64 {
 	r := p.Margin * (prior*p.Hours + float64(d.n)) / (p.Hours + float64(d.hours))
-	return math.Max(p.Floor, math.Min(math.Max(p.Cap, 2*prior), r))
+	return math.Max(p.Floor, math.Min(math.Max(most, 2*prior), r))
 }
 
 // pass lets time pass in which nothing came.
@@ -124,6 +129,26 @@ func (d *pace) pass(hours, normal float64, p *Rate) {
 	if d.evidence < 0.1 {
 		d.odd = 0 // a new row begins
 	}
+}
+
+// patience is the second bet on a pace, which shares its baseline.
+type patience struct {
+	evidence float64
+	odd      float32 // how many since there is evidence
+}
+
+// pass lets time pass in which nothing came.
+func (d *patience) pass(hours, normal float64, p *Rate) {
+	d.evidence *= math.Exp(-(p.Patient - 1) * normal * hours)
+	if d.evidence < 0.1 {
+		d.odd = 0
+	}
+}
+
+// count takes one more into the evidence.
+func (d *patience) count(p *Rate) {
+	d.odd++
+	d.evidence = math.Min(mostEvidence, 1+d.evidence*p.Patient)
 }
 
 // count takes one more into the evidence.

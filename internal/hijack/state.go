@@ -27,7 +27,8 @@ type State struct {
 
 	shares [shares]detector
 	paces  [paces]pace
-	begin  float64 // how likely a theft began since the last message, as times of any other moment; below 1: as any
+	slow   patience // of SitePace
+	begin  float64  // how likely a theft began since the last message, as times of any other moment; below 1: as any
 	// claimed is the last sender that was falsely claimed; 0: none.
 	claimed Fingerprint
 
@@ -71,6 +72,9 @@ func (s *State) pass(passed time.Duration, priors *Priors, p *Params) {
 	s.spent = math.Max(0, s.spent-passed.Hours()*float64(p.Bounds.Hour))
 	for i := range s.paces {
 		r := p.rate(SitePace + Signal(i))
+		if r.Slowly > 0 {
+			s.slow.pass(passed.Hours(), s.paces[i].often(priors.Rate[i], r), r)
+		}
 		s.paces[i].pass(passed.Hours(), s.paces[i].normal(priors.Rate[i], r), r)
 	}
 	was := s.slot()
@@ -129,7 +133,7 @@ func (s *State) odds(p *Params) (sum float64) {
 	for i := range s.paces {
 		sum += s.paces[i].evidence * p.rate(SitePace+Signal(i)).Weight
 	}
-	return sum
+	return sum + s.slow.evidence*p.SitePace.Slowly
 }
 
 // Cleared ends the evidence, because a person said that nothing is wrong or the account
@@ -142,9 +146,18 @@ func (s State) Cleared(p Params) State {
 	for i := range s.paces {
 		s.paces[i].evidence, s.paces[i].odd = 0, 0
 	}
-	s.begin, s.claimed = 0, 0
+	s.begin, s.claimed, s.slow = 0, 0, patience{}
 	for i := range s.fresh {
 		s.learn(i, &p)
+	}
+	return s
+}
+
+// Stopped is the state of an account that was contained: what was signed in with from many places is revoked, so that whence the
+// rest comes is judged anew. What else speaks against it stands until the incident ends.
+func (s State) Stopped() State {
+	for _, k := range []Signal{PlacePace, NetworkPace} {
+		s.paces[k-SitePace].evidence, s.paces[k-SitePace].odd = 0, 0
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package hijack
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -329,6 +330,80 @@ func TestAPaceIsAFairBet(t *testing.T) {
 				t.Errorf("%s: %g becomes %g on average", k, had, mean)
 			}
 		}
+	}
+	r := &p.SitePace
+	for _, had := range []float64{0.5, 10, 1e4} {
+		sum := 0.0
+		for i := range gaps {
+			d := patience{evidence: had}
+			d.pass(-math.Log(1-(float64(i)+0.5)/gaps)/r.Mean, r.Mean, r)
+			d.count(r)
+			sum += d.evidence
+		}
+		if mean := sum / gaps; mean > (1+had)*1.01 || mean < (1+had)*0.97 {
+			t.Errorf("the patient bet: %g becomes %g on average", had, mean)
+		}
+	}
+}
+
+// Whoever takes his time is found though the account goes on as ever between two strangers: by the patient bet alone, which
+// letters to correspondents do not refute. It says so in words, survives a crash, and ends with the incident.
+func TestAPatientThiefIsFound(t *testing.T) {
+	p := DefaultParams()
+	found := func(gap time.Duration, p Params) (n int, s State, v Verdict) {
+		s, at := habit(30, p)
+		for n = 1; n <= 40; n++ {
+			at = at.Add(gap / 6)
+			if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: 1}}, old(p), p); v.Contain {
+				return n, s, v
+			}
+			for range 5 {
+				at = at.Add(gap / 6)
+				s, _ = Advance(s, Submitted{At: at, Recipients: Recipients{Known: 1}}, old(p), p)
+			}
+			kept, err := Restore(s.Append(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = Merge(kept, s)
+		}
+		return 0, s, v
+	}
+	for gap, most := range map[time.Duration]int{10 * time.Minute: 13, 30 * time.Minute: 15, time.Hour: 18} {
+		n, s, v := found(gap, p)
+		if n == 0 || n > most {
+			t.Errorf("one each %v is contained after %d, and should be after at most %d", gap, n, most)
+			continue
+		}
+		if w := v.Evidence[0].Words(); v.Evidence[0].Signal != SitePace || !strings.Contains(w, "messages in a row to recipients never written to from this site") || v.Evidence[0].Unusual != float64(n) {
+			t.Errorf("one each %v: %d, %s", gap, n, w)
+		}
+		if s = s.Stolen(p); s.odds(&p) > 1 {
+			t.Errorf("after the end there is evidence of %g", s.odds(&p))
+		}
+	}
+	// A desk that answers two dozen strangers on each day of the week, of whom nobody proved who he is, among letters to others, and did so for two months: as far as the pace goes.
+	q := p
+	q.SiteNovelty.Sure, q.SiteNovelty.Mixed = 0, 0
+	desk, at := State{}, noon
+	desk.paces[0] = pace{n: 24 * 60, hours: 24 * 60}
+	for day := range 60 {
+		at = noon.Add(time.Duration(day) * 24 * time.Hour)
+		for n := range 24 {
+			for _, r := range []Recipients{{NewToSite: 1}, {Known: 1}, {Known: 1}} {
+				at = at.Add(20 * time.Minute / 3)
+				var v Verdict
+				if desk, v = Advance(desk, Submitted{At: at, Recipients: r}, old(q), q); v.Contain {
+					t.Fatalf("a desk is contained on day %d by stranger %d: %s", day, n, v.Evidence[0].Words())
+				}
+			}
+		}
+	}
+	if n, _, _ := found(12*time.Hour, p); n != 0 {
+		t.Errorf("two a day, as is normal, are contained after %d", n)
+	}
+	if n, s, _ := found(30*time.Minute, p.Bulk(1000, 1000)); n != 0 || s.slow.evidence != 0 {
+		t.Errorf("a newsletter is contained after %d strangers, with %g", n, s.slow.evidence)
 	}
 }
 

@@ -20,7 +20,7 @@ func (n *Node) buildDirectories(ctx context.Context, next, last *generation) err
 		former = last.roll
 	}
 	next.roll, err = roll.Build(ctx, roll.Options{
-		Sources: sources, Store: n.data.Store, Adopt: n.data.Accounts.Adopt, Changing: n.book.Changing(), Publish: n.book.Renew, Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
+		Sources: sources, Store: n.data.Store, Adopt: settings.Adopting(next.cfg, n.data.Accounts.Adopt), Changing: n.book.Changing(), Publish: n.book.Renew, Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
 		Replaced: func(a mail.Address) []store.Planner { return n.operator.Replaced(a) },
 	}, former)
 	if err == nil {

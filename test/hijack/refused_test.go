@@ -2,12 +2,21 @@ package hijack
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/hijack"
+	"sallyport/internal/kit/keyfile"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+	"sallyport/internal/store/pebble"
 	"sallyport/test/load/rig"
 )
 
@@ -46,4 +55,67 @@ func TestRefusalsElsewhereRevokeTheirCredential(t *testing.T) {
 	if r := dial(t, s, "submissions", nil).signIn(news.Address, news.Password); !strings.HasPrefix(r, "235") {
 		t.Errorf("the owner does not sign in: %q", r)
 	}
+}
+
+// A partner's server loses its users, and refuses whoever was written to for years. Whoever writes to them as ever goes on sending;
+// somebody else's four strangers who are refused contain their account.
+func TestAPartnerWithoutItsPeople(t *testing.T) {
+	s, sink := prepare(t, "", "")
+	remember(t, s)
+	alice, bob := s.Accounts[0], s.Accounts[1]
+	var people []string
+	for n := range 12 {
+		people = append(people, fmt.Sprintf("gone%d@remote.test", n))
+	}
+	acquaint(t, s, alice, people)
+	start(t, s)
+	sent := func(a rig.Account) (n int) {
+		c := dial(t, s, "submissions", nil)
+		if r := c.signIn(a.Address, a.Password); !strings.HasPrefix(r, "235") {
+			t.Fatalf("%s: %q", a.Address, r)
+		}
+		for _, to := range people {
+			if !strings.HasPrefix(c.send(a.Address, to), "250") {
+				break
+			}
+			n++
+			time.Sleep(200 * time.Millisecond) // until their server has refused
+		}
+		return n
+	}
+	if n := sent(alice); n != len(people) {
+		t.Errorf("%d of %d letters to correspondents who are gone were taken:\n%s", n, len(people), cli(t, s, "incident", "ls"))
+	}
+	if n := sent(bob); n == len(people) {
+		t.Error("nobody else is contained for them")
+	}
+	if n := recipients(sink); n != 0 {
+		t.Errorf("%d of those who are gone have a letter", n)
+	}
+}
+
+// acquaint writes what a server knows of an account that wrote to people for a month.
+func acquaint(t *testing.T, s *rig.Server, a rig.Account, people []string) {
+	t.Helper()
+	octets, err := keyfile.Load(filepath.Join(s.Data, "keys", "hijack.key"), false, nil)
+	must(t, err)
+	key, err := hijack.NewKey(octets)
+	must(t, err)
+	address := func(text string) mail.Address {
+		to, err := mail.ParseAddress(text, mail.ASCII)
+		must(t, err)
+		return to
+	}
+	who, month := key.Account(address(a.Address).Key()), octetsOf(hijack.Fingerprint(time.Now().Add(-30*24*time.Hour).UnixNano()))
+	var tx store.Tx
+	for _, p := range people {
+		f := key.Address(address(p))
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: fmt.Appendf(nil, "hijack/pair/%s%s", octetsOf(who), octetsOf(f)), Value: month},
+			store.Mutation{Key: fmt.Appendf(nil, "hijack/site/%s", octetsOf(f)), Value: month})
+	}
+	st, err := pebble.Open(pebble.Options{FS: vfs.Default, Dir: filepath.Join(s.Data, "store"), Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	_, err = st.Apply(t.Context(), tx, store.Durable)
+	must(t, err)
+	must(t, st.Close())
 }

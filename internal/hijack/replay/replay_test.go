@@ -87,6 +87,9 @@ func TestClaims(t *testing.T) {
 		if claimed && (c.Handed.Median > most || c.Missed*2 > c.Accounts) {
 			t.Errorf("%s %s: %+v handed over, %d of %d missed", c.Class, c.Scenario, c.Handed, c.Missed, c.Accounts)
 		}
+		if strings.HasSuffix(c.Scenario, "-an-hour-at-work") && (c.Missed > 0 || c.New.Median > 15 || c.New.Max > 20) {
+			t.Errorf("%s %s: %+v strangers, %d of %d missed", c.Class, c.Scenario, c.New, c.Missed, c.Accounts)
+		}
 		switch c.Scenario {
 		case "blast-1", "blast-50", "blast-500", "restarts", "sessions":
 			if c.WithWindow.Max != 0 {

@@ -40,6 +40,11 @@ func scenarios() []scenario {
 		{"colleagues-20", "colleagues, 20 a message", false, colleagues(20, 5*time.Second)},
 		{"alias", "a list address that expands to 40 colleagues", false, colleagues(40, time.Minute)},
 		{"threads", "replies to the victim's last 20 contacts, 1 a minute for a day", true, threads},
+		{"2-an-hour-at-work", "1 stranger each half hour among the owner's letters, 5 to contacts between two, 30 days", true, atWork(30 * time.Minute)},
+		{"1-an-hour-at-work", "1 each hour in the same way", true, atWork(time.Hour)},
+		{"8-a-day-at-work", "1 each 3 hours in the same way", true, atWork(3 * time.Hour)},
+		{"1-a-day-at-work", "1 a day in the same way", true, atWork(day)},
+		{"list-a-day-at-work", "one message a day to 100 strangers in the same way", true, listAtWork},
 		{"mimic-1x", "the victim's contacts at its own rate, 30 days", true, mimic(1)},
 		{"mimic-3x", "the same at three times its rate", true, mimic(3)},
 		{"seeding", "1 stranger a day for 60 days, then a blast", false, seeding},
@@ -86,6 +91,28 @@ func interleaved(known int) func(v *victim) iter.Seq[step] {
 		}
 		return step{after: 2 * time.Second, to: []hijack.Fingerprint{v.contact()}}
 	})
+}
+
+// atWork is a thief who writes to a stranger every so often while the account goes on as ever: its owner writes, or he writes to
+// its contacts himself.
+func atWork(gap time.Duration) func(v *victim) iter.Seq[step] {
+	const between = 5
+	return repeat(int(30*day/gap)*(between+1), func(v *victim, i int) step {
+		if i%(between+1) == 0 {
+			return step{after: gap / (between + 1), to: v.strangers(1)}
+		}
+		return step{after: gap / (between + 1), to: []hijack.Fingerprint{v.contact()}}
+	})
+}
+
+// listAtWork is one who names as many as leave within a day in one message.
+func listAtWork(v *victim) iter.Seq[step] {
+	return repeat(30*6, func(v *victim, i int) step {
+		if i%6 == 0 {
+			return step{after: day / 6, to: v.strangers(100)}
+		}
+		return step{after: day / 6, to: []hijack.Fingerprint{v.contact()}}
+	})(v)
 }
 
 func within(known int) func(v *victim) iter.Seq[step] {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,23 +38,6 @@ type account struct {
 	again  again             // whom it was judged for and has not written to yet
 	// gave are the credentials with which the evidence was given that there may be, by their names.
 	gave map[string]giver
-}
-
-// mistakes are the recipients of an account that were refused last. A program that sends the
-// same message again, to the same misspelt address, is no list of words.
-type mistakes struct {
-	last [8]hijack.Fingerprint
-	next int
-}
-
-// first reports whether who is none of them, and takes it among them.
-func (m *mistakes) first(who hijack.Fingerprint) bool {
-	if slices.Contains(m.last[:], who) {
-		return false
-	}
-	m.last[m.next] = who
-	m.next = (m.next + 1) % len(m.last)
-	return true
 }
 
 // From evidenceBegins on what an account does is part of an incident, with what of it was unusual before

@@ -13,14 +13,16 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
+	"sallyport/internal/hijack"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // refusalsAlone leaves no evidence but that of refused recipients.
 func refusalsAlone(s *Settings) {
 	p := &s.Params
 	p.SiteNovelty.Sure, p.SiteNovelty.Mixed, p.Strangers.Sure, p.Strangers.Mixed = 0, 0, 0, 0
-	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
+	p.SitePace.Weight, p.SitePace.Slowly, p.AccountPace.Weight = 0, 0, 0
 }
 
 // refusals has other servers refuse one recipient after the other, each of a message of his
@@ -131,6 +133,61 @@ func TestWhoWroteFirstContainsNobodyByRefusing(t *testing.T) {
 			who := fmt.Sprintf("c%d@evil%d.test", n, n)
 			w.submit(who)
 			w.Answered(t.Context(), Answer{Account: alice, Refused: []mail.Address{addr(t, who)}, All: 1})
+		}
+		if got := len(w.found) > 0; got != c.want {
+			t.Errorf("%s: contained %v", name, got)
+		}
+	}
+}
+
+// That correspondents are gone says nothing of the account: a partner's server loses its people, or a class leaves, and whoever
+// writes to them as ever is not contained. To whom it wrote for the first time counts, however late the answer comes, and so does
+// everybody to whom it wrote first that day. A server behind us, which refuses at once, knew them by their mailboxes.
+func TestCorrespondentsWhoAreGoneContainNobody(t *testing.T) {
+	people := func(n int) string { return fmt.Sprintf("p%d@partner.test", n) }
+	for name, c := range map[string]struct {
+		known, late time.Duration // for how long they are known, and until the answer comes
+		behind      bool
+		want        bool
+	}{
+		"they are known for two days":      {48 * time.Hour, 0, false, false},
+		"they are known since this noon":   {6 * time.Hour, 0, false, true},
+		"they are unknown":                 {0, 0, false, true},
+		"they are unknown, days later":     {0, 72 * time.Hour, false, true},
+		"they are known, of a server here": {48 * time.Hour, 0, true, false},
+		"they are unknown, of one here":    {0, 0, true, true},
+	} {
+		w := newWorld(t, refusalsAlone)
+		alice, b := addr(t, "alice@local.test"), newBook(t.Context(), w.st, w.time(), time.Hour)
+		var known []hijack.Fingerprint
+		for n := range 20 {
+			a := addr(t, people(n))
+			if known = append(known, w.o.Key.Address(a)); c.behind {
+				known[n] = w.o.Key.Account(a.Key())
+			}
+		}
+		if c.known > 0 {
+			_, err := w.st.Apply(t.Context(), store.Tx{Mutations: b.learn(hijack.Wrote(w.o.Key.Account(alice.Key()), known, w.time()))}, store.Durable)
+			must(t, err)
+		}
+		w.pass(c.known)
+		var sent []mail.ID
+		for n := range 20 {
+			if c.behind {
+				sent = append(sent, mail.ID{})
+				continue
+			}
+			id, _ := w.submit(people(n))
+			sent = append(sent, id)
+		}
+		w.pass(c.late)
+		for n := range 20 {
+			switch a := addr(t, people(n)); {
+			case !c.behind:
+				w.Answered(t.Context(), Answer{Account: alice, Message: sent[n], Refused: []mail.Address{a}, All: 1})
+			case w.Mistaken(t.Context(), alice, a):
+				w.Refused(t.Context(), Act{Account: alice}, 1, 1)
+			}
 		}
 		if got := len(w.found) > 0; got != c.want {
 			t.Errorf("%s: contained %v", name, got)

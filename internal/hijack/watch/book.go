@@ -94,6 +94,12 @@ func (b *book) Since(one, other hijack.Fingerprint) (time.Time, bool) {
 	return since, known
 }
 
+// settled reports whether one knew the other at a moment for as long as counts.
+func (b *book) settled(one, other hijack.Fingerprint, at time.Time) bool {
+	since, known := b.Since(one, other)
+	return known && at.Sub(since) >= hijack.Settled
+}
+
 // wrote tells since when one knows the other without regard to who heard from whom.
 func (b *book) wrote(one, other hijack.Fingerprint) (time.Time, bool) {
 	return b.ask([2]hijack.Fingerprint{one, other}, func() []byte { return keyOf(prefixPair, one, other) })

@@ -50,7 +50,7 @@ func (w *Watch) Past(ctx context.Context, ways func(account, to mail.Address) []
 		return err
 	}
 	p := &past{
-		w: w, ways: ways, record: r, accounts: map[string]*habit{}, sent: map[mail.ID]int{},
+		w: w, ways: ways, record: r, accounts: map[string]*habit{}, sent: map[mail.ID]sending{},
 		began: w.o.Now(), told: w.o.Now(), origins: map[string]bool{}, book: newPastBook(ctx, w.o.Store, w.o.Now()),
 	}
 	w.o.Logger.Info("the habits of accounts are learnt from the trace, since nobody watched them before", "facts", r.End-r.Next)
@@ -128,8 +128,8 @@ type past struct {
 	ways     func(account, to mail.Address) []Way
 	record   learnt
 	book     *pastBook
-	accounts map[string]*habit // by the text of facts; nil: nobody's
-	sent     map[mail.ID]int   // recipients of the messages that were seen last
+	accounts map[string]*habit   // by the text of facts; nil: nobody's
+	sent     map[mail.ID]sending // of the messages that were seen last
 	priors   hijack.Priors
 
 	open     fact.Fact // the message that is being read: its fact may be split
@@ -234,7 +234,13 @@ func (p *past) close() {
 	if len(p.sent) >= p.w.o.Limits.PastSent {
 		clear(p.sent)
 	}
-	p.sent[f.Queue] = len(prints)
+	p.sent[f.Queue] = sending{f.At, len(prints)}
+}
+
+// sending is when a message was sent, and to how many.
+type sending struct {
+	at         time.Time
+	recipients int
 }
 
 // submitted reports whether an account itself sends what comes by a door, as facts name it.
@@ -244,7 +250,7 @@ func submitted(door string) bool {
 
 // outcome learns what other servers said of recipients.
 func (p *past) outcome(ctx context.Context, f fact.Fact) {
-	all, seen := p.sent[f.Queue]
+	m, seen := p.sent[f.Queue]
 	refused := f.Rule == fact.RuleFailed
 	if !seen || !refused && f.Rule != fact.RuleDelivered || refused && !f.Reply.OfRecipient() {
 		return
@@ -258,14 +264,19 @@ func (p *past) outcome(ctx context.Context, f fact.Fact) {
 		if err != nil {
 			continue // it names a mailbox of ours beside the address
 		}
-		if ways := p.ways(h.address, a); len(ways) == 1 && ways[0].Mailbox.IsZero() {
-			n++
+		ways := p.ways(h.address, a)
+		if len(ways) != 1 || !ways[0].Mailbox.IsZero() {
+			continue
 		}
+		if refused && p.book.settled(h.who, p.w.printOf(ways[0]), m.at) {
+			continue // as of now it says nothing
+		}
+		n++
 	}
 	if n == 0 {
 		return
 	}
-	e := hijack.Answered{At: f.At, Of: n, All: all}
+	e := hijack.Answered{At: f.At, Of: n, All: m.recipients}
 	if refused {
 		e.Refused = n
 	}

@@ -152,42 +152,53 @@ func TestTheTraceOfAThiefTeachesNothing(t *testing.T) {
 }
 
 // What is refused elsewhere is learnt as well, so that a newsletter of which some are always
-// refused is as usual.
+// refused is as usual. That correspondents of before are gone says nothing, and teaches nothing.
 func TestThePastHasRefusals(t *testing.T) {
-	w := newWorld(t, nil)
+	answered := func(w *world, ago time.Duration, rule string, to ...string) {
+		id := w.sentAgo(ago, "alice@local.test", to...)
+		w.ago(ago-time.Second, fact.Outcome{Rule: rule, Message: fact.Message{Queue: id, Account: "alice@local.test"}, Recipients: to, Remote: "mx.far.test"}.Fact())
+	}
+	taught := func(w *world) (odds, normal float64) {
+		must(t, w.Past(t.Context(), outside))
+		a, err := w.enter(t.Context(), addr(t, "alice@local.test"))
+		must(t, err)
+		defer a.mu.Unlock()
+		return w.refused(a.state)
+	}
+	reader := func(n int) string { return fmt.Sprintf("reader%d@far.test", n) }
+	rule := func(n int) string { return map[bool]string{true: "failed", false: "delivered"}[n%10 == 0] }
+	w, v := newWorld(t, nil), newWorld(t, nil)
+	var readers []string
 	for n := range 200 {
-		ago := 40*24*time.Hour - time.Duration(n)*time.Hour
-		to := fmt.Sprintf("reader%d@far.test", n)
-		id := w.sentAgo(ago, "alice@local.test", to)
-		rule := "delivered"
-		if n%10 == 0 {
-			rule = "failed"
+		answered(w, 40*24*time.Hour-time.Duration(n)*time.Hour, rule(n), reader(n))
+		if readers = append(readers, reader(n)); len(readers) == 50 {
+			answered(v, 60*24*time.Hour-time.Duration(n)*time.Hour, "delivered", readers...)
+			readers = nil
 		}
-		w.ago(ago-time.Second, fact.Outcome{Rule: rule, Message: fact.Message{Queue: id, Account: "alice@local.test"}, Recipients: []string{to}, Remote: "mx.far.test"}.Fact())
 	}
-	must(t, w.Past(t.Context(), outside))
-	a, err := w.enter(t.Context(), addr(t, "alice@local.test"))
-	must(t, err)
-	a.mu.Unlock()
-	normal := 0.0
-	odds := func(s hijack.State) float64 {
-		for range 2 {
-			s, _ = hijack.Advance(s, hijack.Answered{At: w.time(), Refused: 1, Of: 1, All: 1}, w.priors(w.time()), hijack.DefaultParams())
+	for n := range 200 {
+		answered(v, 40*24*time.Hour-time.Duration(n)*time.Hour, rule(n), reader(n))
+	}
+	without, _ := w.refused(hijack.State{})
+	if with, normal := taught(w); !(with > 0 && with < without/10) || normal < 0.1 {
+		t.Errorf("two refusals are worth %g with a past of them, %g without; %.3f are refused at most as is normal, though a tenth was: each recipient counts once", with, without, normal)
+	}
+	if with, normal := taught(v); !(with > without) || normal > 0.02 {
+		t.Errorf("two refusals are worth %g where correspondents were refused, %g without; %.3f are as is normal", with, without, normal)
+	}
+}
+
+// refused is what two refusals are worth to an account of which something is known, and how many are refused at most as is normal.
+func (w *world) refused(s hijack.State) (odds, normal float64) {
+	for range 2 {
+		s, _ = hijack.Advance(s, hijack.Answered{At: w.time(), Refused: 1, Of: 1, All: 1}, w.priors(w.time()), hijack.DefaultParams())
+	}
+	for _, f := range s.Findings(w.priors(w.time()), hijack.DefaultParams()) {
+		if f.Signal == hijack.Refusals {
+			return f.Odds, f.Normal
 		}
-		for _, f := range s.Findings(w.priors(w.time()), hijack.DefaultParams()) {
-			if f.Signal == hijack.Refusals {
-				normal = max(normal, f.Normal)
-				return f.Odds
-			}
-		}
-		return 0
 	}
-	if with, without := odds(a.state), odds(hijack.State{}); !(with > 0 && with < without/10) {
-		t.Errorf("two refusals are worth %g with a past of them, %g without", with, without)
-	}
-	if normal < 0.1 {
-		t.Errorf("%.3f are refused at most as is normal, though a tenth was: each recipient counts once", normal)
-	}
+	return 0, 0
 }
 
 // Of the trace only what an account sent itself teaches, and a message is one however its fact

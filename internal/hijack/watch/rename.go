@@ -50,7 +50,7 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 			return store.Share{}, err
 		}
 		before, begun, gave := next.state, next.since, next.gave
-		next.state, next.since, next.last, next.odds, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.odds, old.told, old.wrong, maps.Clone(old.gave)
+		next.state, next.since, next.last, next.odds, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.odds, old.told, old.wrong.again(), maps.Clone(old.gave)
 		m, at := next.mutation()
 		gone, place := old.forgotten()
 		next.heard, next.spoke, next.seen, next.again = nil, lately{}, slices.Clone(old.seen), maps.Clone(old.again) // who wrote is counted anew

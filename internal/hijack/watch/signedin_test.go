@@ -2,10 +2,14 @@ package watch
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/hijack"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
@@ -157,6 +161,65 @@ func TestFivePlacesWithinTenMinutes(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// A contained account is read on with what was not misused. Where that comes from five new places within ten minutes, whoever had one
+// credential has another: it is revoked as well, once. The owner, who comes from one or another, reads on, also right after five
+// places contained the account; what a person stopped altogether is nobody's matter here.
+func TestAContainedAccountIsReadFromEverywhere(t *testing.T) {
+	alice, phone, tablet := addr(t, "alice@local.test"), app("phone"), app("tablet")
+	for _, by := range []string{"strangers", "places", "a person"} {
+		w := newWorld(t, nil)
+		good := []accounts.Credential{app("stolen"), phone, tablet}
+		w.Watch.o.Credentials = func(mail.Address) ([]accounts.Credential, error) { return good, nil }
+		n := 0
+		reads := func(c accounts.Credential, places int) (found int) {
+			for range places {
+				n++
+				w.SignedIn(t.Context(), Act{Account: alice, Used: []accounts.Credential{c}, Network: fmt.Sprintf("%d.%d.1.0/24", 20+n, n), Program: "mua", Reads: true})
+				w.pass(time.Second)
+			}
+			return len(w.found)
+		}
+		w.SignedIn(t.Context(), Act{Account: alice, Used: []accounts.Credential{phone}, Network: "192.0.2.0/24", Program: "mua", Reads: true})
+		w.pass(30 * 24 * time.Hour)
+		switch by {
+		case "strangers":
+			for k := 0; len(w.found) == 0 && k < 20; k++ {
+				w.handsIn(app("stolen"), true, fmt.Sprintf("v%d@far%d.test", k, k))
+			}
+		case "places":
+			reads(app("stolen"), 5)
+		case "a person":
+			w.roles[alice.Key()] = accounts.Account{Address: alice, Role: accounts.RolePerson, Standing: accounts.StandingFrozen}
+			if got := reads(phone, 10); got != 0 {
+				t.Errorf("what a person stopped altogether is contained %d times", got)
+			}
+			continue
+		}
+		if len(w.found) != 1 {
+			t.Fatalf("%s: contained %d times", by, len(w.found))
+		}
+		good = good[1:]
+		if got := reads(app("stolen"), 10); got != 1 {
+			t.Errorf("%s: what is dead is revoked again", by)
+		}
+		w.pass(time.Hour)
+		if got := reads(tablet, 2); got != 1 {
+			t.Errorf("%s: the owner's tablet is revoked in two new places", by)
+		}
+		w.pass(time.Hour)
+		if got := reads(phone, 4); got != 1 {
+			t.Errorf("%s: revoked at the fourth place", by)
+		}
+		if got := reads(phone, 1); got != 2 || !slices.Equal(w.found[1].Used, []string{"app-phone"}) || !strings.Contains(w.found[1].Reason, "places far apart") {
+			t.Fatalf("%s: at the fifth place: %+v", by, w.found)
+		}
+		good = good[1:]
+		if got := reads(tablet, 1); got != 2 {
+			t.Errorf("%s: the owner's tablet is revoked after the thief", by)
 		}
 	}
 }

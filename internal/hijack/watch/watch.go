@@ -232,69 +232,6 @@ func (w *Watch) BindingFailed(ctx context.Context, by Act, claimed mail.Address)
 	w.event(ctx, by, hijack.BindingFailed{At: w.o.Passed(), Sender: w.o.Key.Address(claimed)})
 }
 
-// Mistaken reports whether a recipient that is refused now is none of those that were refused
-// last for the account: the same one again is a program that tries again, and tells nothing.
-func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
-	if w.Mode() == hijack.Off || of.IsZero() {
-		return true
-	}
-	a, err := w.enter(ctx, of)
-	if err != nil {
-		return true
-	}
-	defer w.unpin(a)
-	defer a.mu.Unlock()
-	return a.wrong.first(w.o.Key.Address(recipient))
-}
-
-// Refused tells that recipients of the account were refused, without a message that came
-// to its end.
-func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {
-	if refused > 0 {
-		w.event(ctx, by, hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: of})
-	}
-}
-
-// Answer is what other servers said for good, in one attempt, of an account's message.
-type Answer struct {
-	Account mail.Address
-	Message mail.ID
-	Refused []mail.Address
-	Taken   int // recipients
-	All     int // recipients of the message
-}
-
-// Answered tells what other servers said of recipients. What was refused is written lazily at
-// once. That somebody was taken is kept in memory until something else is written: a crash
-// forgets it, and judges the account no less strictly for that.
-func (w *Watch) Answered(ctx context.Context, by Answer) {
-	if w.Mode() == hijack.Off || by.Account.IsZero() {
-		return
-	}
-	refused, b, who := 0, w.bookAt(ctx, w.o.Now()), w.o.Key.Account(by.Account.Key())
-	for _, r := range by.Refused {
-		// Whoever wrote first is found on no list; but he chooses what his server answers.
-		if _, wroteFirst := b.heardFrom(who, w.o.Key.Address(r)); !wroteFirst && w.Mistaken(ctx, by.Account, r) {
-			refused++
-		}
-	}
-	now, of := w.o.Now(), refused+by.Taken
-	e := hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: by.All}
-	switch {
-	case refused > 0:
-		h := w.submittedWith(ctx, by.Account, by.Message)
-		w.event(ctx, Act{Account: by.Account, Session: h.Session, Used: h.Used, Began: h.At, Handed: h.At}, e)
-	case of > 0:
-		a, err := w.enter(context.WithoutCancel(ctx), by.Account)
-		if err != nil {
-			return // what speaks for the account is lost
-		}
-		a.state, _ = hijack.Advance(a.state, e, w.priors(now), w.params(by.Account))
-		a.mu.Unlock()
-		w.unpin(a)
-	}
-}
-
 // Clearing plans what the end of an account's incident means here: what spoke against the
 // account is cleared, since what was used is revoked, or a person vouched that nothing was
 // wrong. Whom it wrote to since the incident began it does not know for that, and what it did of late is
@@ -351,7 +288,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		return nil
 	}
 	if now, ok := w.o.Account(by.Account); ok && now.Standing == accounts.StandingFrozen {
-		return errContained
+		return w.containAgain(ctx, a, by, now)
 	}
 	since = earlier(since, by.Began)
 	changed := w.changes(ctx, a.who, earlier(since, w.o.Now()))
@@ -374,6 +311,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		w.o.Logger.Error("an account that must be contained could not be; nothing of it is taken", "account", by.Account.String(), "err", err)
 		return err
 	}
+	w.judgeAnew(ctx, a)
 	log := w.o.Logger.With("account", by.Account.String(), "incident", raised.Number, "evidence", reason, "odds", v.Odds, "sessions", ended)
 	if by.Session.Peer.IsValid() {
 		log = log.With("peer", by.Session.Peer.String())

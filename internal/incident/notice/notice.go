@@ -5,7 +5,8 @@
 // most so many notices are written, and then one digest of the rest; and that no hold of an
 // account keeps a notice back: it is a notification of the server's own, which no account
 // answers for. Outside this server it goes to the contact that an administrator named, and
-// nowhere else; one that is replaced is told so.
+// nowhere else; one that is replaced is told so, and that of an account which gets the postmaster's
+// mail is told what he is.
 package notice
 
 import (
@@ -252,7 +253,11 @@ func (n *Notices) owner(ctx context.Context, i incident.Incident) error {
 	}
 	all := map[string]notify.Letter{toOwner: {To: i.Account, Text: ownerText(i)}}
 	if c, ok := n.o.Directory().Contact(i.Account); ok && !c.Address.IsZero() {
-		all[toContact] = notify.Letter{To: c.Address, About: i.Account, Text: contactText(i)}
+		text := contactText(i)
+		if n.o.Post.Reads(i.Account) {
+			text = postmasterText(i) // who else could be asked?
+		}
+		all[toContact] = notify.Letter{To: c.Address, About: i.Account, Text: text}
 	}
 	for _, who := range []string{toOwner, toContact} {
 		l, is := all[who]

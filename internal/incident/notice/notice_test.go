@@ -317,6 +317,35 @@ func TestTheOwnerIsToldOutside(t *testing.T) {
 	}
 }
 
+// Who administers the server and is contained himself can ask nobody: his place outside has what the postmaster is told, whose
+// mailbox may be closed to him. Of everybody else's account no place outside has commands.
+func TestWhoAdministersIsToldOutsideWhatToDo(t *testing.T) {
+	for account, administers := range map[string]bool{"boss@local.test": true, "alice@local.test": false} {
+		w := newWorld(t)
+		a := w.addr(account)
+		w.dir(directory.Contact{Account: a, Address: w.addr("outside@private.test")})
+		w.raise(account)
+		must(t, w.look(t.Context()))
+		var closed incident.Incident
+		w.apply(w.o.Log.Closing(a, incident.StatePurged, w.now, "uid 0", "done", &closed))
+		must(t, w.look(t.Context()))
+		outside := ""
+		for _, q := range w.queued() {
+			if strings.HasPrefix(q, "outside@private.test\n") {
+				outside += q
+			}
+		}
+		for _, command := range []string{"sallyport incident show 1", "sallyport account passwd " + account, "sallyport incident purge 1", "is purged, by uid 0"} {
+			if strings.Contains(outside, command) != administers {
+				t.Errorf("%s: %q is told outside: %v\n%s", account, command, !administers, outside)
+			}
+		}
+		if strings.Contains(outside, "ask whoever administers") == administers || !strings.Contains(outside, account) {
+			t.Errorf("%s: the place outside is told\n%s", account, outside)
+		}
+	}
+}
+
 // An address that is replaced is told so, once, and hears nothing more.
 func TestAContactIsToldThatItWasReplaced(t *testing.T) {
 	w := newWorld(t)

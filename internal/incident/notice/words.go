@@ -93,6 +93,15 @@ func contactText(i incident.Incident) string {
 	return b.String()
 }
 
+// postmasterText is for the place outside of somebody whose mailbox gets what the administrator is told.
+func postmasterText(i incident.Incident) string {
+	if i.State != incident.StateOpen {
+		return adminText([]incident.Incident{i})
+	}
+	return "Your account gets what the postmaster of this server is told, and you may not be able to read that there now:\n\n" +
+		adminText([]incident.Incident{i}) + "This address was given as the one at which you are told, beside your mailbox.\n"
+}
+
 // replacedText does not tell the address that takes the place: who reads this may not be
 // meant to know it.
 func replacedText(c directory.Contact, f directory.FormerContact) string {

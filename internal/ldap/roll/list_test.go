@@ -216,3 +216,41 @@ func TestPasswordsOfADirectory(t *testing.T) {
 		t.Error("a name that nobody has is turned down by a directory that is not there")
 	}
 }
+
+// In the first list after another attribute names entries, what names them says nothing of who was who; before and after that it
+// does, over restarts, and so it does where the attribute was not noted yet.
+func TestAnotherAttributeNamesEntries(t *testing.T) {
+	f := openOffice(t, func(s *Source) { s.Options.Entry = "entryUUID" })
+	f.Change(func() {
+		for n := range f.Entries {
+			f.Entries[n].Values["entryuuid"], f.Entries[n].Values["nsuniqueid"] = []string{"u" + f.Entries[n].DN}, []string{"n" + f.Entries[n].DN}
+		}
+	})
+	roll := f.roll
+	fetched := func(attribute terms.Attribute) (unlike bool, named string) {
+		t.Helper()
+		o := roll.o
+		o.Sources = slices.Clone(o.Sources)
+		o.Sources[0].Options.Entry = attribute
+		next, err := Build(t.Context(), o, nil) // as after a start: what is known is in the store
+		parsed(t, next, err)
+		defer next.Retire()
+		if !next.sources[0].fetch(t.Context()) {
+			t.Fatal(next.Reports())
+		}
+		l := f.listings[len(f.listings)-1]
+		return l.Unlike, l.People[0].Entry[:1]
+	}
+	for n, c := range []struct {
+		attribute terms.Attribute
+		unlike    bool
+		named     string
+	}{{"entryUUID", false, "u"}, {"entryUUID", false, "u"}, {"entryuuid", false, "u"}, {"nsUniqueId", true, "n"}, {"nsUniqueId", false, "n"}, {"entryUUID", true, "u"}} {
+		if unlike, named := fetched(c.attribute); unlike != c.unlike || named != c.named {
+			t.Errorf("list %d, by %s: unlike the one before: %v; %q", n+1, c.attribute, unlike, named)
+		}
+	}
+	if !roll.sources[0].fetch(t.Context()) || f.listings[len(f.listings)-1].Unlike {
+		t.Error("what was not noted tells that it was another one")
+	}
+}

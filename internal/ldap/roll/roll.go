@@ -206,6 +206,7 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 	}
 	var done accounts.Adopted
 	if err == nil && len(s.Accounts) > 0 {
+		listing.Unlike = s.last().unlike(next)
 		done, err = s.adopt(ctx, listing)
 	}
 	if ctx.Err() != nil {
@@ -259,7 +260,7 @@ func (s *source) changed(a mail.Address, change string) [][]byte {
 
 // ask asks for everything that is taken from the directory.
 func (s *source) ask(ctx context.Context) (next kept, l accounts.Listing, err error) {
-	next = kept{At: s.o.Now().UTC(), Members: map[string]int{}, Recipients: map[string][]mail.Address{}}
+	next = kept{At: s.o.Now().UTC(), Members: map[string]int{}, Recipients: map[string][]mail.Address{}, NamedBy: string(s.Options.Entry)}
 	if len(s.Accounts) > 0 {
 		list, err := s.directory.List(ctx)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type kept struct {
 	People     int                       `json:"people"`
 	Members    map[string]int            `json:"members,omitempty"`    // of each group that counts
 	Recipients map[string][]mail.Address `json:"recipients,omitempty"` // by domain
+	// NamedBy is the attribute that names entries for good; "": none does, or it was not noted yet.
+	NamedBy string `json:"named_by,omitempty"`
 
 	doubtful  []string
 	nameless  int
@@ -52,6 +55,11 @@ func (k kept) implausible(next kept, of Source) string {
 		}
 	}
 	return ""
+}
+
+// unlike reports whether another attribute names entries for good than did in this list.
+func (k kept) unlike(next kept) bool {
+	return k.NamedBy != "" && next.NamedBy != "" && !strings.EqualFold(k.NamedBy, next.NamedBy)
 }
 
 // Report is how a directory fares.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,12 @@ func (n *Post) Postmaster() mail.Address {
 		}
 	}
 	return mail.Address{}
+}
+
+// Reads reports whether what the postmaster gets comes into the mailbox of an account.
+func (n *Post) Reads(account mail.Address) bool {
+	of := n.Postmaster()
+	return !of.IsZero() && slices.ContainsFunc(n.Directory().Classify(of).Mailboxes, func(m directory.Mailbox) bool { return m.Account.Key() == account.Key() })
 }
 
 func domainsOf(dir *directory.Snapshot) (out []mail.Domain) {

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -10,7 +11,19 @@ import (
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/ldap"
 	"sallyport/internal/ldap/roll"
+	"sallyport/internal/mail"
 )
+
+// Adopt makes the accounts of a directory what its list says.
+type Adopt = func(context.Context, accounts.Listing, func(mail.Address, string) [][]byte) (accounts.Adopted, error)
+
+// Adopting has a list say as well what a person may send by a configuration: as much as who gets another person's address.
+func Adopting(cfg config.Config, adopt Adopt) Adopt {
+	return func(ctx context.Context, l accounts.Listing, facts func(mail.Address, string) [][]byte) (accounts.Adopted, error) {
+		l.Person = cfg.Budget.Person
+		return adopt(ctx, l, facts)
+	}
+}
 
 // Directories are the directories that a configuration names, and what is taken from each. The
 // error is that of files that cannot be read.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/budget"
 	"sallyport/internal/budget/clock"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
@@ -302,6 +303,19 @@ func TestNetworks(t *testing.T) {
 	most := settings.Allowing(func() config.Config { return cfg })
 	if got := most(accounts.Account{Address: foldertest.Address(t, "alice@local.test"), Role: accounts.RolePerson}); got.Hour != 20 || got.Day != 100 {
 		t.Errorf("the account of the network may write to %+v", got)
+	}
+}
+
+// Who gets another person's address may send what a person may.
+func TestWhatIsAdopted(t *testing.T) {
+	cfg := foldertest.Load(t, folder(t), "[budget]\nperson_hour = 20\nperson_day = 100\n")
+	var got budget.Limits
+	adopt := settings.Adopting(cfg, func(_ context.Context, l accounts.Listing, _ func(mail.Address, string) [][]byte) (accounts.Adopted, error) {
+		got = l.Person
+		return accounts.Adopted{Added: 7}, nil
+	})
+	if done, err := adopt(t.Context(), accounts.Listing{}, nil); err != nil || done.Added != 7 || got.Hour != 20 || got.Day != 100 {
+		t.Errorf("%+v, %v; a person may send %+v", done, err, got)
 	}
 }
 
