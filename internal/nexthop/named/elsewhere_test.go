@@ -153,6 +153,7 @@ func TestWhatIsTheSameElsewhere(t *testing.T) {
 	wrong := file(t, "wrong\n")
 	target := w.target(func(p *Place) {
 		p.Host, p.TLS, p.CA, p.User, p.PasswordFile = "127.0.0.1", mail.TLSRequired, ca, "user", wrong
+		p.Others = net.JoinHostPort(w.at(1), strconv.Itoa(int(w.port)))
 	})
 	j := job(t, "a@x.test")
 	if expect(t, j, target.Deliver(t.Context(), j), "451"); w.calls[1].Load() != 0 {
