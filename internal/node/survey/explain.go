@@ -115,7 +115,7 @@ func (all people) barred(cfg config.Config) func(mail.Address, gate.Auth) string
 		case by == gate.AuthToken && cfg.OIDC.Issuer == "":
 			return "cannot sign in with a token, since no provider of tokens is named ([oidc])"
 		case !p.signIn.Takes(kinds[by]) && !(by == gate.AuthPassword && p.signIn.Takes(accounts.KindApp)):
-			return "does not sign in with a " + by.String() + " alone (sallyport account sign-in: " + p.signIn.String() + ")"
+			return "does not sign in with a " + by.String() + " alone, but by the rule " + p.signIn.String()
 		}
 		return ""
 	}
