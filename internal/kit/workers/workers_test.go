@@ -73,3 +73,23 @@ func goroutine() string {
 	name, _, _ := strings.Cut(string(text[:runtime.Stack(text, false)]), " [")
 	return name
 }
+
+// Whoever has something done waits until it was done, on another goroutine than its own.
+func TestDoWaitsForItsEnd(t *testing.T) {
+	for name, fresh := range map[string]func() *Crew{"made": func() *Crew { return New(time.Second) }, "zero": func() *Crew { return &Crew{} }} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var by string
+				began := time.Now()
+				fresh().Do(func() {
+					time.Sleep(time.Minute)
+					by = goroutine()
+				})
+				if took := time.Since(began); took < time.Minute || by == "" || by == goroutine() {
+					t.Errorf("it took %v, and %q did it", took, by)
+				}
+				time.Sleep(2 * time.Second) // a bubble waits for its goroutines
+			})
+		})
+	}
+}
