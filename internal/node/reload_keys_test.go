@@ -242,12 +242,14 @@ func proofs() map[string]keyProof {
 	for key, value := range map[string]string{
 		"to": `"smtp://127.0.0.1:2727"`, "tls": `"opportunistic"`, "ca": `"tls/ca.pem"`, "user": `"u"`, "password_file": `"secret"`,
 		"connections": "3", "messages": "3",
-		"cert": "", "cert_key": "", "token_url": "", "token_ca": "", "client_id": "", "client_secret_file": "", "refresh_token_file": "", "token_scope": "", "token_auth": "",
+		"cert": "", "cert_key": "", "others": "", "token_url": "", "token_ca": "", "client_id": "", "client_secret_file": "", "refresh_token_file": "", "token_scope": "", "token_auth": "",
 	} {
 		line := "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"none\"\n" + key + " = " + value
 		switch key {
 		case "to":
 			line = "[route.\"remote.test\"]\ntls = \"none\"\nto = " + value
+		case "others":
+			line = "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"none\"\nothers = [\"smtp://127.0.0.1:2627\"]"
 		case "tls":
 			line = "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = " + value
 		case "ca":

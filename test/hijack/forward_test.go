@@ -65,7 +65,7 @@ func TestAChangedForwardIsHeld(t *testing.T) {
 	}
 	blast(t, s, "submissions", alice, 1, 1)
 	show := cli(t, s, "incident", "show", "1")
-	for _, want := range []string{"its forward leads to " + target + " as well", "forwards    to " + target, "nothing leaves by it while the account is contained", "sallyport forward rm alice@local.test"} {
+	for _, want := range []string{"its forward leads to " + target + " as well", "forwards    to " + target, "nothing leaves by it while the account is contained", "sallyport forward rm -c " + s.Config + " alice@local.test"} {
 		if !strings.Contains(show, want) {
 			t.Errorf("the incident does not say %q:\n%s", want, show)
 		}

@@ -47,6 +47,7 @@ var harmless = map[string]string{
 	"Domains.Name.ascii":      "a domain of ours",
 	"Domains.Postmaster":      "an address of ours",
 	"ReturnPath.Exempt":       "addresses of ours",
+	"Authentication.Relays":   "networks that clients are held against; nothing is sent to them",
 	"written":                 "the rehearsal's own file, which has our name",
 }
 
