@@ -22,6 +22,9 @@ type account struct {
 	used uint64 // when it was last asked for, in uses; guarded by Watch.mu
 	pins int    // who is at work with it; guarded by Watch.mu
 
+	// signing is held from the look at what a sign-in comes from to the note of it, before mu.
+	signing sync.Mutex
+
 	mu     sync.Mutex
 	loaded bool
 	state  hijack.State

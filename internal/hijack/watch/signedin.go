@@ -10,11 +10,22 @@ import (
 	"sallyport/internal/store"
 )
 
-// SignedIn tells that somebody signed in as the account.
+// SignedIn tells that somebody signed in as the account. Mail programs sign in several times at once: one sign-in
+// is looked at after another, so that a place from which ten of them come is new once, and not ten places.
 func (w *Watch) SignedIn(ctx context.Context, by Act) {
 	if w.Mode() == hijack.Off || by.Account.IsZero() {
 		return
 	}
+	ctx = context.WithoutCancel(ctx)
+	a, err := w.enter(ctx, by.Account)
+	if err != nil {
+		w.o.Logger.Error("a sign-in was not judged", "account", by.Account.String(), "err", err)
+		return
+	}
+	a.mu.Unlock()
+	defer w.unpin(a)
+	a.signing.Lock()
+	defer a.signing.Unlock()
 	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
 	var also []store.Mutation
 	novel := func(prefix, what, text string) (fresh, unknown bool) {
