@@ -24,7 +24,7 @@ func (n *Node) openOperator(_ context.Context) error {
 			Ledger: d.Ledger, Allowance: settings.Allowing(n.config), Renaming: n.renaming, Naming: n.naming, ContactReplaced: n.letters.Notices.Wake,
 		},
 		Messages: operate.Messages{
-			Queue: d.Spool, Wake: n.outflow.Wake, Redirects: n.outflow.Dispatch, Mailboxes: d.Mailboxes, Mail: d.Mail, Quota: d.Quota,
+			Queue: d.Spool, Wake: n.outflow.Wake, Redirects: n.outflow.Dispatch, WhyWaits: n.watchers.Watch.WhyWaits, Mailboxes: d.Mailboxes, Mail: d.Mail, Quota: d.Quota,
 		},
 		Domains:   operate.Domains{Book: n.book, SigningKeys: d.Ring, Callouts: n.outflow.Callouts},
 		Strangers: operate.Strangers{Screen: n.inspection.Screen, Inflow: d.Inflow},

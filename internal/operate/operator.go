@@ -66,7 +66,7 @@ func New(o Options) *Operator {
 
 // openQueue makes what can be done with the queue, and with backups, which may hold it.
 func (op *Operator) openQueue(o Options) {
-	op.queueActions = queue.New(queue.Options{Queue: o.Queue, Wake: o.Wake, Redirects: o.Redirects, Forwarding: domains.Forwarding(o.Book), Write: o.Write, Now: o.Now})
+	op.queueActions = queue.New(queue.Options{Queue: o.Queue, Wake: o.Wake, Redirects: o.Redirects, WhyWaits: o.WhyWaits, Forwarding: domains.Forwarding(o.Book), Write: o.Write, Now: o.Now})
 	op.backupActions = stream.New(stream.Options{Backup: o.Backup, Queued: func() int { return op.QueueStats().Messages }, HoldAll: op.holdAll, Now: o.Now, Write: o.Write})
 }
 

@@ -112,6 +112,8 @@ type Messages struct {
 	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects queue.Redirector
+	// WhyWaits says why a message waits beside its next hops; nil: nothing does.
+	WhyWaits queue.WhyWaits
 	// Mailboxes keep mail, and Mail is the same ones as those see them who read.
 	Mailboxes accounts.Mailboxes
 	Mail      *mailboxes.Root

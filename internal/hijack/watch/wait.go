@@ -162,6 +162,26 @@ func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map
 	return waits, wait
 }
 
+// WhyWaits says in words why deliveries of a queued message may not be tried yet; "": none waits for what is known of its
+// account. It changes nothing: who asks for room gets none by it.
+func (w *Watch) WhyWaits(id mail.ID) string {
+	q := w.queue.get(id)
+	if q == nil || w.Mode() != hijack.Enforce {
+		return ""
+	}
+	if of := w.paused(q.Bears); !of.IsZero() {
+		return "it bears what is paused for all accounts: " + of.String() + " (see: sallyport incident ls)"
+	}
+	left := q.Until.Sub(w.o.Passed())
+	switch {
+	case len(q.Held) > 0 && left > 0 && left <= mostLeft:
+		return "nobody here ever wrote to a recipient: the first message to one is handed over some seconds later"
+	case len(q.Asking) > 0:
+		return "the account has written to as many new people as it may at once: there is room for more by and by"
+	}
+	return ""
+}
+
 // room asks for recipients that found none, and returns those who still wait. Whoever gets it
 // is written durably, with what is known of the account then.
 func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Time) ([]place, error) {

@@ -247,6 +247,9 @@ func TestTheHoldWindow(t *testing.T) {
 	if waits, wait := w.due(id, "new@remote.test"); waits != 1 || wait != 20*time.Second {
 		t.Errorf("%d wait for %v", waits, wait)
 	}
+	if why := w.WhyWaits(id); !strings.Contains(why, "nobody here ever wrote") {
+		t.Errorf("it waits because %q", why)
+	}
 	// The same recipient again does not overtake the first message.
 	second, _ := w.submit("new@remote.test")
 	if waits, _ := w.due(second, "new@remote.test"); waits != 1 {
@@ -257,6 +260,9 @@ func TestTheHoldWindow(t *testing.T) {
 		t.Error("a restart lets it go")
 	}
 	w.pass(21 * time.Second)
+	if why := w.WhyWaits(id); why != "" {
+		t.Errorf("it may leave, and waits because %q", why)
+	}
 	if waits, _ := w.due(id, "new@remote.test"); waits != 0 {
 		t.Error("it waits on")
 	}
@@ -289,6 +295,9 @@ func TestTheBucketHolds(t *testing.T) {
 	waits, wait := w.due(id, to...)
 	if waits != 15 || wait != askAgain {
 		t.Errorf("%d wait for %v", waits, wait)
+	}
+	if why := w.WhyWaits(id); !strings.Contains(why, "as many new people as it may") {
+		t.Errorf("it waits because %q", why)
 	}
 	w.open(func(s *Settings) { *s = w.Settings() })
 	w.pass(3 * time.Minute) // room for three more

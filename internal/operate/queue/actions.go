@@ -26,7 +26,10 @@ type Queue interface {
 	Stats() spool.Stats
 }
 
-// Options are what Actions act on. All are needed but Wake and Redirects.
+// WhyWaits says in words why a queued message may not be tried yet, since its account writes to new people, say; "": it may.
+type WhyWaits func(mail.ID) string
+
+// Options are what Actions act on. All are needed but Wake, Redirects and WhyWaits.
 type Options struct {
 	Queue Queue
 	// Wake has what is retried try to connect, also to next hops that are left alone since they
@@ -34,6 +37,8 @@ type Options struct {
 	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects Redirector
+	// WhyWaits says why a message waits beside its next hops; nil: nothing does.
+	WhyWaits WhyWaits
 	// Forwarding says whether an address is of a domain of ours, and which accounts forward to it.
 	Forwarding func(to mail.Address) (ours bool, accounts []mail.Address)
 	Write      call.Record

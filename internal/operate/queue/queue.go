@@ -214,6 +214,8 @@ func (op *Actions) Message(e spool.Entry) Message {
 		m.State, m.Reason, m.NextTry = StateHeld, e.Held, time.Time{}
 	case accountHeld:
 		m.State, m.Reason, m.NextTry = StateParked, reason, time.Time{}
+	case op.o.WhyWaits != nil:
+		m.Reason = op.o.WhyWaits(e.ID)
 	}
 	for _, r := range e.Recipients {
 		m.Recipients = append(m.Recipients, recipient(r))
@@ -229,9 +231,9 @@ const (
 )
 
 // Why returns why the message is still in the queue, as far as anybody said so: the reason
-// of its hold, or the last answer that a recipient got who does not have it.
+// of its hold, that its account writes to new people, or the last answer that a recipient got who does not have it.
 func (m Message) Why() string {
-	if m.State != StateWaiting {
+	if m.State != StateWaiting || m.Reason != "" {
 		return m.Reason
 	}
 	var newest Recipient

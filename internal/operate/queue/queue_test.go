@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/call"
 	"sallyport/internal/operate/queue"
@@ -75,5 +76,27 @@ func TestQueueChoicesThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 	if n := w.Spool.Stats().Entries; n != 1 {
 		t.Errorf("%d messages are left", n)
+	}
+}
+
+// What waits because of what is known of its account says so, and what is held says why it is held.
+func TestWhatWaitsSaysWhy(t *testing.T) {
+	w := operator.New(t)
+	one, two := w.Put(t, "alice@local.test"), w.Put(t, "carol@local.test")
+	w.With(func(o *operate.Options) {
+		o.WhyWaits = func(id mail.ID) string { return map[mail.ID]string{one: "it is new", two: "it is new"}[id] }
+	})
+	for _, way := range []string{"socket", "direct"} {
+		c, ctx := w.Clients(t)[way], t.Context()
+		m, err := c.QueueShow(ctx, operate.QueueRef{ID: one.String()})
+		if err != nil || m.State != queue.StateWaiting || m.Why() != "it is new" {
+			t.Errorf("%s: %+v, %v", way, m, err)
+		}
+	}
+	c, ctx := w.Clients(t)["direct"], t.Context()
+	_, err := c.QueueHold(ctx, operate.QueueChange{Select: operate.Select{IDs: []string{two.String()}}, Reason: "odd"})
+	operator.Check(t, err)
+	if m, err := c.QueueShow(ctx, operate.QueueRef{ID: two.String()}); err != nil || m.Why() != "odd" {
+		t.Errorf("%+v, %v", m, err)
 	}
 }
