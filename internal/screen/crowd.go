@@ -48,25 +48,34 @@ type Entry struct {
 }
 
 // Crowd counts connections and decides who may come, and who goes for whom. Its memory is
-// bounded by the limits. The zero value is not ready: see NewCrowd.
+// bounded by the limits, and a decision costs next to the same however many there are: who
+// comes while there is no room must not be dear. The zero value is not ready: see NewCrowd.
 type Crowd struct {
 	seats    map[uint64]*seat
-	networks map[netip.Prefix]*int
+	networks map[netip.Prefix]*network
+	nowhere  network // of those who are not counted
+	lines    [evictable]lines
 	ours     int
 	leaving  map[uint64]struct{} // had to make room, and have not gone yet
 	last     uint64
 }
 
 type seat struct {
+	id       uint64
 	networks []netip.Prefix // from narrow to wide; nil: not counted
-	crowd    *int           // how many the widest of them has; nil: not counted
+	crowd    *network       // the widest of them
 	stage    Stage
 	since    time.Time // of the stage
+
+	before, behind *seat // in the queue of its crowd and stage
 }
 
 // NewCrowd returns a Crowd of nobody.
 func NewCrowd() *Crowd {
-	return &Crowd{seats: map[uint64]*seat{}, networks: map[netip.Prefix]*int{}, leaving: map[uint64]struct{}{}}
+	return &Crowd{
+		seats: map[uint64]*seat{}, networks: map[netip.Prefix]*network{}, nowhere: network{size: 1},
+		lines: [evictable]lines{{}, {}}, leaving: map[uint64]struct{}{},
+	}
 }
 
 // Open returns how many connections there are, with those that are on their way out.
@@ -117,67 +126,30 @@ func (c *Crowd) Enter(from netip.Addr, stage Stage, l CrowdLimits, now time.Time
 		full = true
 	}
 	if full {
-		if victim = c.victim(networks, now); victim == 0 || len(c.leaving) >= max(1, l.Total/leavingShare) {
+		if len(c.leaving) >= max(1, l.Total/leavingShare) {
+			return Entry{}
+		}
+		if victim = c.victim(networks, now); victim == 0 {
 			return Entry{}
 		}
 		c.remove(victim)
 		c.leaving[victim] = struct{}{}
 	}
 	c.last++
-	c.seats[c.last] = &seat{stage: stage, since: now}
+	s := &seat{id: c.last, crowd: &c.nowhere, stage: stage, since: now}
+	c.seats[c.last] = s
 	if stage == StageOurs {
 		c.ours++
 	}
-	c.count(c.seats[c.last], networks)
+	c.count(s, networks)
+	c.wait(s)
 	return Entry{OK: true, Seat: c.last, Victim: victim}
-}
-
-// victim returns the connection that makes room for one that comes, or 0. Those who have
-// sent no MAIL go before those who have; of the same stage, one of the most crowded
-// network, and of these the one that has waited longest. Nobody goes for one of a more
-// crowded network, and for one of a network as crowded only after SeatGrace: who opens
-// many connections pushes out their own.
-func (c *Crowd) victim(networks []netip.Prefix, now time.Time) uint64 {
-	mine := 2
-	if len(networks) > 0 {
-		mine = c.in(networks[len(networks)-1]) + 1
-	}
-	var best uint64
-	var chosen *seat
-	most := 0
-	for id, s := range c.seats {
-		if s.stage > StageBegun {
-			continue
-		}
-		n := 1
-		if s.crowd != nil {
-			n = *s.crowd
-		}
-		if n <= mine && (n < mine-1 || now.Sub(s.since) < SeatGrace) {
-			continue
-		}
-		if chosen == nil || s.before(chosen, n, most) {
-			best, chosen, most = id, s, n
-		}
-	}
-	return best
-}
-
-// before reports whether s goes before o, in networks of so many connections.
-func (s *seat) before(o *seat, n, others int) bool {
-	switch {
-	case s.stage != o.stage:
-		return s.stage < o.stage
-	case n != others:
-		return n > others
-	}
-	return s.since.Before(o.since)
 }
 
 // in returns how many connections a network has.
 func (c *Crowd) in(network netip.Prefix) int {
 	if n := c.networks[network]; n != nil {
-		return *n
+		return n.size
 	}
 	return 0
 }
@@ -189,7 +161,9 @@ func (c *Crowd) Join(id uint64, from netip.Addr, l CrowdLimits) bool {
 	if s == nil || len(s.networks) > 0 || !c.roomFor(networks, l) {
 		return false
 	}
+	c.unwait(s)
 	c.count(s, networks)
+	c.wait(s)
 	return true
 }
 
@@ -199,7 +173,9 @@ func (c *Crowd) Reach(id uint64, stage Stage, now time.Time) {
 	if s == nil || s.stage == StageOurs || s.stage == stage {
 		return
 	}
+	c.unwait(s)
 	s.stage, s.since = stage, now
+	c.wait(s)
 	if stage == StageOurs {
 		c.ours++
 	}
@@ -214,11 +190,13 @@ func (c *Crowd) Leave(id uint64) {
 func (c *Crowd) count(s *seat, networks []netip.Prefix) {
 	s.networks = networks
 	for _, p := range networks {
-		if c.networks[p] == nil {
-			c.networks[p] = new(int)
+		n := c.networks[p]
+		if n == nil {
+			n = &network{}
+			c.networks[p] = n
 		}
-		s.crowd = c.networks[p]
-		*s.crowd++
+		c.resize(n, 1)
+		s.crowd = n
 	}
 }
 
@@ -227,12 +205,14 @@ func (c *Crowd) remove(id uint64) {
 	if s == nil {
 		return
 	}
+	c.unwait(s)
 	delete(c.seats, id)
 	if s.stage == StageOurs {
 		c.ours--
 	}
 	for _, p := range s.networks {
-		if *c.networks[p]--; *c.networks[p] <= 0 {
+		n := c.networks[p]
+		if c.resize(n, -1); n.size <= 0 {
 			delete(c.networks, p)
 		}
 	}

@@ -83,7 +83,7 @@ func TestSilenceMakesRoom(t *testing.T) {
 	}
 	quiet := 0
 	for _, s := range c.seats {
-		if s.crowd != nil && *s.crowd == 1 {
+		if s.crowd != nil && s.crowd.size == 1 {
 			quiet++
 		}
 	}

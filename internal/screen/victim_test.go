@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -166,5 +167,96 @@ func TestJoin(t *testing.T) {
 	}
 	if !c.Join(third, from, l) || c.Open() != 2 {
 		t.Errorf("the place of one that left is not free; %d open", c.Open())
+	}
+}
+
+// looked finds who goes by looking at everybody.
+func looked(c *Crowd, networks []netip.Prefix, now time.Time) (best *seat) {
+	mine := 2
+	if len(networks) > 0 {
+		mine = c.in(networks[len(networks)-1]) + 1
+	}
+	for _, s := range c.seats {
+		n := 1
+		if len(s.networks) > 0 {
+			n = c.in(s.networks[len(s.networks)-1])
+		}
+		if s.stage > StageBegun || n <= mine && (n < mine-1 || now.Sub(s.since) < SeatGrace) {
+			continue
+		}
+		if best == nil || goesBefore(c, s, best) {
+			best = s
+		}
+	}
+	return best
+}
+
+func goesBefore(c *Crowd, s, o *seat) bool {
+	of := func(s *seat) int {
+		if len(s.networks) == 0 {
+			return 1
+		}
+		return c.in(s.networks[len(s.networks)-1])
+	}
+	switch {
+	case s.stage != o.stage:
+		return s.stage < o.stage
+	case of(s) != of(o):
+		return of(s) > of(o)
+	}
+	return s.since.Before(o.since)
+}
+
+// Who goes is who would be found by looking at everybody, whatever came before: connections
+// that come, get further, are counted later and leave, on a clock that is set back now and then.
+func TestWhoGoesIsFoundWithoutLooking(t *testing.T) {
+	chance := rand.New(rand.NewPCG(6, 17))
+	found := map[Stage]int{}
+	for round := range 200 {
+		c, now := NewCrowd(), begin
+		l := CrowdLimits{Total: 2 + chance.IntN(30), Reserved: chance.IntN(3), Network: 2 + chance.IntN(8)}
+		var ids []uint64
+		for range 300 {
+			now = now.Add(time.Duration(chance.IntN(4000)-400) * time.Millisecond)
+			from := netip.AddrFrom4([4]byte{10, byte(chance.IntN(1 + round%6)), byte(chance.IntN(3)), 1})
+			if chance.IntN(8) == 0 {
+				from = netip.Addr{}
+			}
+			pick := func() uint64 {
+				if len(ids) == 0 {
+					return 0
+				}
+				return ids[chance.IntN(len(ids))]
+			}
+			switch chance.IntN(8) {
+			case 0:
+				c.Reach(pick(), Stage(chance.IntN(4)), now)
+			case 1:
+				c.Join(pick(), from, l)
+			case 2:
+				c.Leave(pick())
+			default:
+				networks := networksOf(from)
+				want, got := looked(c, networks, now), c.victim(networks, now)
+				if (want == nil) != (got == 0) || want != nil && goesBefore(c, want, c.seats[got]) {
+					t.Fatalf("round %d: %d goes, and by looking at everybody %+v", round, got, want)
+				}
+				if want != nil {
+					found[want.stage]++
+				}
+				if e := c.Enter(from, Stage(chance.IntN(4)), l, now); e.OK {
+					ids = append(ids, e.Seat)
+				}
+			}
+		}
+		for _, id := range ids {
+			c.Leave(id)
+		}
+		if len(c.networks) > 0 || len(c.lines[0]) > 0 || len(c.lines[1]) > 0 || c.nowhere.queues[0].last != nil || c.nowhere.queues[1].last != nil {
+			t.Fatalf("round %d: something is left of nobody: %+v", round, c)
+		}
+	}
+	if found[StageFresh] < 1000 || found[StageBegun] < 1000 {
+		t.Errorf("too few had to go: %v", found)
 	}
 }
