@@ -29,6 +29,7 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
+	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/nexthop"
@@ -158,6 +159,7 @@ type Dispatch struct {
 	set  atomic.Pointer[settings]
 	wake chan struct{}
 	work sync.WaitGroup
+	crew *workers.Crew
 
 	mu       sync.Mutex
 	runs     map[*run]struct{} // the messages under way
@@ -171,11 +173,14 @@ type Dispatch struct {
 	closed   bool
 }
 
+// crewLinger is how long a goroutine that delivered is kept for the next message.
+const crewLinger = 2 * time.Second
+
 // New returns a Dispatch that does nothing until Run.
 func New(o Options) *Dispatch {
 	d := &Dispatch{
 		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{}, failing: map[string]int{},
-		ctx: context.Background(), stopping: make(chan struct{}), closed: true,
+		ctx: context.Background(), stopping: make(chan struct{}), closed: true, crew: workers.New(crewLinger),
 	}
 	if d.Passed == nil {
 		d.Passed = d.Now
@@ -267,6 +272,7 @@ func (d *Dispatch) drain() {
 	close(d.stopping)
 	d.mu.Unlock()
 	d.work.Wait()
+	d.crew.Close()
 }
 
 // leastTick is the shortest time between two looks at the claims, however short a lease is.

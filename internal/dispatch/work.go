@@ -156,7 +156,8 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 			// It is given its task here: no message counts as waiting and as being
 			// delivered at once.
 			dest.running++
-			go d.serve(g.key, dest, dest.pop())
+			first := dest.pop()
+			d.crew.Go(func() { d.serve(g.key, dest, first) })
 		}
 	}
 	return 0

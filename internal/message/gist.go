@@ -47,7 +47,14 @@ func (g *Gist) Write(p []byte) (int, error) {
 	p = p[:min(len(p), gistRead-g.read)]
 	g.read += len(p)
 	for len(p) > 0 {
-		if k := plain(p); k > 0 {
+		k := plain(p)
+		if k > 0 && k < min(len(p), gistLine) && p[k] == ' ' && g.free() { // a whole word, as most of a text is
+			g.line = append(g.line, p[:k+1]...)
+			g.long += k + 1
+			p = p[k+1:]
+			continue
+		}
+		if k > 0 {
 			if !g.skips {
 				g.word = append(g.word, p[:max(0, min(k, gistLine-len(g.word)))]...)
 			}
@@ -59,6 +66,11 @@ func (g *Gist) Write(p []byte) (int, error) {
 		p = p[1:]
 	}
 	return n, nil
+}
+
+// free reports whether a word that comes now begins, and is kept.
+func (g *Gist) free() bool {
+	return len(g.word) == 0 && !g.skips && !g.odd && len(g.line) < gistLine
 }
 
 // plain returns with how many octets p begins that are taken as they are, in a word or as one. It

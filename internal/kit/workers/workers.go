@@ -10,12 +10,17 @@ import "time"
 type Crew struct {
 	next   chan func()
 	linger time.Duration
+	idle   chan struct{} // closed: nobody waits for work
 }
 
 // New returns a Crew that keeps a goroutine for linger after its last function.
 func New(linger time.Duration) *Crew {
-	return &Crew{next: make(chan func()), linger: linger}
+	return &Crew{next: make(chan func()), linger: linger, idle: make(chan struct{})}
 }
+
+// Close has no goroutine wait for work any more, now and later: what runs runs to its end, and
+// Go and Do go on as those of the zero Crew. It is called once, of a Crew that New made.
+func (c *Crew) Close() { close(c.idle) }
 
 // Go runs f at once on another goroutine, and does not wait for it. How many run at
 // the same time is for the caller to bound; not more goroutines than ran at the same
@@ -47,6 +52,8 @@ func (c *Crew) work(f func()) {
 		wait.Reset(c.linger)
 		select {
 		case f = <-c.next:
+		case <-c.idle:
+			return
 		case <-wait.C:
 			return
 		}

@@ -67,6 +67,28 @@ func TestGoroutinesAreKeptForAWhile(t *testing.T) {
 	})
 }
 
+// After its end a crew runs what it is given, and keeps nobody.
+func TestNobodyWaitsAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(time.Hour)
+		var names []string
+		run := func() {
+			c.Do(func() { names = append(names, goroutine()) })
+			synctest.Wait()
+		}
+		run()
+		run()
+		c.Close()
+		synctest.Wait()
+		run()
+		run()
+		if names[0] != names[1] || names[1] == names[2] || names[2] == names[3] {
+			t.Errorf("they ran on %q", names)
+		}
+		// Whoever waited on would fail the test: its time does not pass any more.
+	})
+}
+
 // goroutine is the name of the goroutine that asks.
 func goroutine() string {
 	text := make([]byte, 64)
