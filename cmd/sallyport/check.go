@@ -121,7 +121,7 @@ const risksShown = 50
 // tellRisks prints what is closed and yet worth knowing.
 func tellRisks(c console, all []survey.Risk) {
 	for _, r := range all[:min(len(all), risksShown)] {
-		fmt.Fprintf(c.err, "sallyport: warning: %s: %s; %s\n", r.At, r.Text, r.Hint)
+		fmt.Fprintf(c.err, "sallyport: warning: %s: %s; %s\n", r.At, r.Text, c.again(r.Hint))
 	}
 	if n := len(all) - risksShown; n > 0 {
 		fmt.Fprintf(c.err, "sallyport: warning: and %s; --json names all\n", words.Count(n, "more warning"))

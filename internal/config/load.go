@@ -75,6 +75,7 @@ func (s *source) config() (Config, *node) {
 	s.meaning(&c, root)
 	c.positions, c.written = map[string]Position{}, map[string]string{}
 	s.locate(root, &c)
+	s.locateDomains(root, &c)
 	return c, root
 }
 
@@ -220,6 +221,29 @@ func (s *source) locate(n *node, into *Config) {
 		if child.kind != unstable.Table {
 			into.written[child.path] = child.said()
 		}
+	}
+}
+
+// locateDomains notes once more, by the one canonical name, where each domain and each route stands whose name is
+// written otherwise: who asks for a place knows the domain, and not how it was written.
+func (s *source) locateDomains(root *node, into *Config) {
+	for _, table := range []string{"domain", "route"} {
+		t := root.children[table]
+		if t == nil {
+			continue
+		}
+		for name, child := range t.children {
+			if d, err := mail.ParseDomain(name); err == nil && d.ASCII() != name {
+				s.alsoAt(child, join(table, d.ASCII()), into)
+			}
+		}
+	}
+}
+
+func (s *source) alsoAt(n *node, path string, into *Config) {
+	into.positions[path] = s.position(n.meant().offset)
+	for name, child := range n.children {
+		s.alsoAt(child, join(path, name), into)
 	}
 }
 

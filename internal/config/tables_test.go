@@ -1,6 +1,8 @@
 package config
 
 import (
+	"sallyport/internal/directory"
+
 	"strings"
 	"testing"
 )
@@ -46,5 +48,18 @@ func TestOneSlipIsOneFault(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "domain.b.example.deliver: this key is missing") != want {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// A domain and a route are found by their names, however the file writes them.
+func TestWhereADomainStands(t *testing.T) {
+	c := mustParse(t, minimal+"[domain.\"B\u00fcro.Example\"]\ndeliver = \"smtp://10.0.0.9\"\nrecipients = \"accounts\"\n[route.\"Far.Example\"]\nto = \"smtp://10.0.0.9\"\n")
+	for _, s := range []directory.Subject{{Kind: directory.KindDomain, Name: "xn--bro-hoa.example"}, {Kind: directory.KindRoute, Name: "far.example"}} {
+		if at, ok := c.Where(s); !ok || at.Line == 0 {
+			t.Errorf("%v: %v, %v", s, at, ok)
+		}
+	}
+	if at := c.At("domain.xn--bro-hoa.example.recipients"); at.Line == 0 {
+		t.Errorf("a key of the domain stands at %v", at)
 	}
 }

@@ -41,8 +41,7 @@ func lied(s Seen) []Measure {
 func (s Seen) lies(l Letter) bool {
 	switch {
 	case l.Actor == Stranger && !slices.ContainsFunc(l.To, func(to string) bool { return slices.Contains(s.Forwards, to) }):
-		_, domain, _ := strings.Cut(l.From, "@")
-		return slices.Contains(s.Ours, domain)
+		return slices.Contains(s.Ours, domainOf(l.From))
 	case l.Account == "":
 		return false
 	}

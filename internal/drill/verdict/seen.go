@@ -37,6 +37,10 @@ func IDOf(messageID string) string {
 	return id
 }
 
+// domainOf is the domain of an address as it was written: a quoted local-part may hold an @ of its own.
+// RFC 5321 §4.1.2
+func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
 // Letter is one message where it arrived.
 type Letter struct {
 	ID      string // that of the rehearsal; "": the server wrote it

@@ -33,7 +33,7 @@ func lost(s Seen) []Measure {
 	back := s.returned()
 	n, some := examples(s.Acks, func(a Ack) (string, bool) {
 		missing := !back[a.ID] && slices.ContainsFunc(a.To, func(to string) bool {
-			if _, domain, _ := strings.Cut(to, "@"); slices.Contains(s.Ours, domain) {
+			if slices.Contains(s.Ours, domainOf(to)) {
 				to = "" // it may be in the mailbox of another address
 			}
 			return !there[place{a.ID, to}]
@@ -68,7 +68,7 @@ func (s Seen) returned() map[string]bool {
 // bounced counts what reached people in whose names others wrote.
 func bounced(s Seen) []Measure {
 	n, some := examples(s.Left, func(l Letter) (string, bool) {
-		innocent := slices.ContainsFunc(l.To, func(to string) bool { _, d, _ := strings.Cut(to, "@"); return d == s.Innocent })
+		innocent := slices.ContainsFunc(l.To, func(to string) bool { return domainOf(to) == s.Innocent })
 		return "<" + l.From + "> to " + strings.Join(l.To, ", "), innocent && l.Actor == ""
 	})
 	forged := refused(s.Facts, string(gate.RuleNoSuchUser))

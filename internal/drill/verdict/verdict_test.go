@@ -237,3 +237,18 @@ func TestWords(t *testing.T) {
 		t.Error("what is no word is read")
 	}
 }
+
+// A recipient of ours whose quoted local-part holds a foreign address is one of ours, as a catch-all takes it: what lies in
+// its mailbox is not lost. An innocent's is an innocent's.
+func TestAnAtWithinAName(t *testing.T) {
+	s := goodScenario(t)
+	s.Acks[0].To = []string{`"r1@remote.test"@ours.test`}
+	if states(s)[NoFalse250] != Kept {
+		t.Error("what a catch-all took is called lost")
+	}
+	s = goodScenario(t)
+	s.Left = append(s.Left, Letter{To: []string{`"bob@ours.test"@innocent.test`}})
+	if states(s)[NoBackscatter] != Broken {
+		t.Error("a bounce to an innocent is not seen")
+	}
+}

@@ -14,7 +14,8 @@ type Risk struct {
 	Hint string `json:"hint"`
 }
 
-// Risks names what of a configuration, and of what is stored beside it, has cost others dearly.
+// Risks names what of a configuration, and of what is stored beside it, has cost others dearly, and what of it can do
+// nothing, since the account that it names is none.
 func Risks(cfg config.Config, judged book.Judged) ([]Risk, error) {
 	st, err := settings.Stated(cfg)
 	if err != nil {
@@ -28,5 +29,5 @@ func Risks(cfg config.Config, judged book.Judged) ([]Risk, error) {
 		}
 		all = append(all, Risk{At: at, Text: r.Text, Hint: r.Hint})
 	}
-	return all, nil
+	return append(all, unable(cfg, judged)...), nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +137,63 @@ func TestWarnings(t *testing.T) {
 	}
 	if r, err := survey.ReturnPath(cfg); r != nil || err != nil {
 		t.Errorf("where nothing is signed: %+v, %v", r, err)
+	}
+}
+
+// Accounts that a configuration names and that are none are warned of, each at its line: an alias always, and one that
+// is not there once there are any.
+func TestAccountsThatAreNone(t *testing.T) {
+	s := site.New(t, nil, `[network.printers]
+from = ["10.20.0.0/24"]
+account = "both@local.test"
+[network.scanners]
+from = ["10.21.0.0/24"]
+account = "scan@local.test"
+[network.doors]
+from = ["10.22.0.0/24"]
+account = "alice@local.test"
+[tls_policy]
+report_account = "both@local.test"
+[sendmail.users]
+"www-data" = "gone@local.test"
+`)
+	told := func(stored *operate.Client) (all []string) {
+		judged, err := survey.Directory(t.Context(), s.Config, stored)
+		site.Must(t, err)
+		risks, err := survey.Risks(s.Config, judged)
+		site.Must(t, err)
+		for _, r := range risks {
+			if strings.Contains(r.Text, "account") {
+				all = append(all, strings.TrimPrefix(r.At, s.Dir+"/")+" "+r.Text)
+			}
+		}
+		return all
+	}
+	at := func(key string) string {
+		return strings.TrimPrefix(s.Config.At(key).String(), s.Dir+"/")
+	}
+	never := []string{
+		at("network.printers.account") + " both@local.test is an alias, and never an account: no client of the network printers is taken for it",
+		at("tls_policy.report_account") + " both@local.test is an alias, and never an account: no report about TLS leaves",
+	}
+	if got := told(nil); !slices.Equal(got, never) {
+		t.Errorf("without a store: %q", got)
+	}
+	n := s.Open()
+	defer n.Close()
+	s.Populate(n)
+	want := []string{
+		never[0],
+		at("network.scanners.account") + " there is no account scan@local.test: no client of the network scanners is taken for it",
+		at("sendmail.users.www-data") + " there is no account gone@local.test: the user www-data of this host sends nothing",
+		never[1],
+	}
+	if got := told(operate.Direct(n.Operator())); !slices.Equal(got, want) {
+		t.Errorf("with accounts: %q", got)
+	}
+	for _, key := range []string{"network.printers.account", "tls_policy.report_account", "sendmail.users.www-data"} {
+		if s.Config.At(key).Line == 0 {
+			t.Errorf("%s has no line", key)
+		}
 	}
 }
