@@ -53,7 +53,9 @@ func (p *Pool) ask(ctx context.Context, to []mail.Address) answered {
 }
 
 func (p *Pool) question(ctx context.Context, c *connection, to []mail.Address) ([]mail.Reply, error) {
+	c.Forgo(p.without(0)...)
 	replies, err := c.Verify(ctx, to)
+	p.learnOffers(c.Client)
 	c.used++
 	p.all.learn(err, p.o.Limits.Connections)
 	p.all.keep(c)

@@ -27,8 +27,8 @@ func (p *Pool) elsewhere(ctx context.Context, j nexthop.Job, out []mail.Outcome,
 	due := how == stale || j.Attempt >= deferredTwice
 	var some []int
 	for i, o := range out {
-		// Whose transaction was full is sent in another one.
-		if o.Deferred() && o.Remote == remote && !tooMany(o.Reply) && (due || p.o.AtOnce && o.Said && !ofMailbox(o.Reply)) {
+		// Whose transaction was full, or met an offer that was not kept, is sent in another one.
+		if o.Deferred() && o.Remote == remote && !tooMany(o.Reply) && !client.OfferUnkept(o) && (due || p.o.AtOnce && o.Said && !ofMailbox(o.Reply)) {
 			some = append(some, i)
 		}
 	}

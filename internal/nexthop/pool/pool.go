@@ -69,8 +69,9 @@ type Options struct {
 
 // Pool is the way to one next hop. It is safe for concurrent use.
 type Pool struct {
-	o   Options
-	all *connections
+	o       Options
+	all     *connections
+	forgone forgone
 }
 
 var _ nexthop.Target = (*Pool)(nil)
@@ -118,14 +119,15 @@ func (p *Pool) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
 	}
 	for len(left) > 0 {
 		var more []int
+		before := len(p.forgone.now(p.o.Now()))
 		for n, o := range p.transact(ctx, j, left) {
 			out[left[n]] = o
-			if tooMany(o.Reply) {
+			if tooMany(o.Reply) || client.OfferUnkept(o) {
 				more = append(more, left[n])
 			}
 		}
-		// Each round settles somebody, or there is no other.
-		if len(more) == len(left) {
+		// Each round settles somebody, or finds something to do without, or there is no other.
+		if len(more) == len(left) && len(p.forgone.now(p.o.Now())) <= before {
 			break
 		}
 		left = more
@@ -229,7 +231,9 @@ func (p *Pool) offer(ctx context.Context, c *client.Client, j nexthop.Job) (out 
 	for i, to := range j.Recipients {
 		env.To[i] = to.Recipient
 	}
+	c.Forgo(p.without(j.Attempt)...)
 	out, err = c.Send(ctx, env, j.Size, body)
+	p.learnOffers(c)
 	return out, true, err
 }
 

@@ -51,7 +51,7 @@ func (t *transaction) message(body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if !final(r) {
+	if !final(r) || t.unkeptChunk(r) {
 		return c.nonsense(StageEnd, r)
 	}
 	t.saidAll(r)
@@ -72,7 +72,7 @@ func (t *transaction) verdicts() error {
 		if err != nil {
 			return err
 		}
-		if !final(r) {
+		if !final(r) || t.unkeptChunk(r) {
 			return t.cl.c.nonsense(StageEnd, r)
 		}
 		t.said(i, r)

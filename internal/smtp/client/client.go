@@ -30,6 +30,8 @@ type Client struct {
 	sent  int        // transactions begun
 
 	maxMails, maxRcpts, maxDomains int // what LIMITS said; 0: nothing
+
+	unkept []string // extensions that were offered, and are not kept
 }
 
 // New takes over nc, which it closes when it fails: it waits for the greeting,

@@ -22,7 +22,7 @@ func mailCommand(caps wire.Capabilities, env mail.Envelope, size int64) ([]byte,
 		return nil, errUnsafe
 	}
 	b := fmt.Appendf(nil, "MAIL FROM:%s", env.From)
-	if caps.Has("SIZE") && size >= 0 {
+	if caps.Has(sizes) && size >= 0 {
 		b = fmt.Appendf(b, " SIZE=%d", size) // RFC 1870 §6
 	}
 	if caps.Has("8BITMIME") && env.Body == mail.Body8BitMIME {
@@ -34,7 +34,7 @@ func mailCommand(caps wire.Capabilities, env mail.Envelope, size int64) ([]byte,
 	if env.TLS == mail.RequireTLS {
 		b = append(b, " REQUIRETLS"...) // RFC 8689 §4.2.1: refusal sees to it that it is offered
 	}
-	if caps.Has("DSN") {
+	if caps.Has(dsn) {
 		b = appendMailDSN(b, env)
 	}
 	return finish(b)
@@ -61,7 +61,7 @@ func rcptCommand(caps wire.Capabilities, to mail.Recipient) ([]byte, error) {
 		return nil, errUnsafe
 	}
 	b := append([]byte("RCPT TO:"), path...)
-	if caps.Has("DSN") {
+	if caps.Has(dsn) {
 		b = appendNotify(b, to.Notify)
 		if with, ok := wire.AppendORcpt(append(b, " ORCPT="...), to.ORcpt); ok {
 			b = with

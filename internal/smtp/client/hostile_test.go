@@ -186,6 +186,44 @@ func TestServersThatRefuseTheConnection(t *testing.T) {
 	}
 }
 
+// A server that does not do what it offers has said nothing of the message, and is asked again without that.
+func TestOffersThatAreNotKept(t *testing.T) {
+	const hello, all = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250-%s\nS: 250 ok\n", "C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\n"
+	const step = "C: MAIL\nS: 250 ok\nC: RCPT\nS: 250 ok\nC: RCPT\nS: 250 ok\n"
+	for _, row := range []struct {
+		name, offered, script, want, unkept string
+		open                                bool // who may be asked again at once
+	}{
+		{"BDAT is not known", "CHUNKING", step + "BDAT\nS: 500 5.5.1 what?\neof", "451 451", "CHUNKING", true},
+		{"BDAT is read as commands", "CHUNKING", step + "C: BDAT\nS: 502 what?\nstall", "451 451", "CHUNKING", true},
+		{"BDAT is out of order", "CHUNKING", step + "BDAT\nS: 503 5.5.1 RCPT first\neof", "451 451", "CHUNKING", true},
+		{"a chunk is refused for the message", "CHUNKING", step + "BDAT\nS: 554 5.7.1 spam\nstall", "554 554", "", false},
+		{"RCPT came too early", "PIPELINING", all + "S: 250 ok\nS: 503 5.5.0 pipelining\nS: 503 5.5.0 pipelining\nS: 503 no\nstall", "451 451", "PIPELINING", true},
+		{"DATA came too early", "PIPELINING", all + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 503 5.5.0 pipelining\nstall", "451 451", "PIPELINING", true},
+		{"out of order without reason", "X", "C: MAIL\nS: 250 ok\nC: RCPT\nS: 503 5.5.1 no\nC: RCPT\nS: 503 5.5.1 no\nstall", "503 503", "", false},
+		{"SIZE is not taken", "SIZE 1000", "C: MAIL FROM:<s@y.test> SIZE\nS: 555 5.5.4 no\nstall", "451 451", "SIZE", true},
+		{"a sender is refused", "SIZE 1000", "C: MAIL\nS: 501 5.1.7 whose?\nstall", "501 501", "", false},
+		{"parameters that were not given", "X", "C: MAIL\nS: 555 5.5.4 no\nstall", "555 555", "", false},
+		{"NOTIFY is not taken", "DSN", "C: MAIL\nS: 250 ok\nC: RCPT\nS: 501 5.5.4 no\nC: RCPT\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: 250 ok\nstall", "451 250", "DSN", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			addr, _ := serve(t, strings.Replace(hello, "%s", row.offered, 1)+row.script, nil)
+			c, err := dial(t, addr, options(t))
+			check(t, err)
+			env := envelope(t, "s@y.test", "a@x.test", "b@x.test")
+			env.To[0].Notify = mail.NotifyFailure
+			out, _ := c.Send(t.Context(), env, int64(len(letter)), strings.NewReader(letter))
+			if got := codes(out); got != row.want || OfferUnkept(out[0]) != row.open || strings.Join(c.Unkept(), " ") != row.unkept {
+				t.Errorf("outcomes %s, not kept: %q: %v", got, c.Unkept(), out)
+			}
+			if again := OfferUnkept(out[1]); again != (row.open && out[1].Deferred()) {
+				t.Errorf("asked again: %v", out[1])
+			}
+		})
+	}
+}
+
 // A server that speaks while the message is on its way is heard at once.
 func TestReplyWhileTheMessageIsOnItsWay(t *testing.T) {
 	const hello = "S: 220 mx\nC: EHLO\nS: 250 mx\nC: MAIL\nS: 250 ok\nC: RCPT\nS: 250 ok\nC: DATA\nS: 354 go\nC: first\n"

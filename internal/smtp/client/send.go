@@ -74,7 +74,7 @@ type transaction struct {
 func newTransaction(cl *Client, env mail.Envelope, size int64) *transaction {
 	t := &transaction{cl: cl, env: env, size: size, out: make([]mail.Outcome, len(env.To)), accepted: make([]bool, len(env.To))}
 	for i, to := range env.To {
-		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls, Policy: cl.o.TLS.Name, Notifies: cl.caps.Has("DSN")}
+		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls, Policy: cl.o.TLS.Name, Notifies: cl.caps.Has(dsn)}
 	}
 	return t
 }
@@ -168,7 +168,7 @@ func (t *transaction) saidAll(r mail.Reply) {
 	}
 }
 
-func (t *transaction) chunking() bool { return t.cl.caps.Has("CHUNKING") }
+func (t *transaction) chunking() bool { return t.cl.caps.Has(chunking) }
 
 // command is one line on its way, with the recipient that it is about.
 type command struct {
@@ -208,7 +208,7 @@ func (t *transaction) plan() []command {
 // refusal says why the message cannot go to this server at all; the zero Reply if
 // it can.
 func (t *transaction) refusal() mail.Reply {
-	limit, _ := t.cl.caps.Params("SIZE")
+	limit, _ := t.cl.caps.Params(sizes)
 	switch {
 	case t.size < 0:
 		return mail.R(451, "4.3.0", "the length of the message is not known")
@@ -290,7 +290,7 @@ func (t *transaction) envelope(commands []command) error {
 // enough that they and their replies fit into the sockets' buffers, or both sides
 // could wait for each other. RFC 2920 §3.1.
 func (t *transaction) group(commands []command) int {
-	if !t.cl.caps.Has("PIPELINING") {
+	if !t.cl.caps.Has(pipelining) {
 		return 1
 	}
 	octets := 0
@@ -348,7 +348,7 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 	case StageMail:
 		t.mailOK = completed(r)
 		t.cl.dirty = t.cl.dirty || t.mailOK
-		if refused {
+		if refused && !t.unkeptParameters(cmd, r) {
 			t.saidAll(r)
 		}
 		return t.mailOK || refused
@@ -358,12 +358,23 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 			t.count++
 			return true
 		}
+		if refused && t.mailOK {
+			switch {
+			case t.unkeptOrder(r):
+				return false
+			case t.unkeptParameters(cmd, r):
+				return true
+			}
+		}
 		if refused {
 			t.said(cmd.rcpt, rcptRefusal(r, t.count > 0))
 		}
 		return refused
 	case StageData:
 		t.dataOK = r.Code == 354
+		if refused && t.count > 0 && t.unkeptOrder(r) {
+			return false
+		}
 		if refused {
 			t.saidAll(r)
 		}

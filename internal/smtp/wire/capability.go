@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Capabilities is what a server offered in its reply to EHLO: keywords in capitals
 // with their parameters. The zero value offers nothing.
@@ -48,4 +51,15 @@ func (c Capabilities) Params(keyword string) (params []string, ok bool) {
 		}
 	}
 	return params, ok
+}
+
+// Without returns c without the lines of the keywords, in capitals.
+func (c Capabilities) Without(keywords ...string) Capabilities {
+	var out Capabilities
+	for _, l := range c.lines {
+		if !slices.Contains(keywords, l.keyword) {
+			out.lines = append(out.lines, l)
+		}
+	}
+	return out
 }
