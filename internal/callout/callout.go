@@ -156,6 +156,13 @@ func (v *Asker) Ask(ctx context.Context, name string, s Server, client netip.Add
 	return answer
 }
 
+// Asks reports whether the server of that name is being asked about an address right now.
+func (v *Asker) Asks(name string, a mail.Address) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.flights[key{name, a.String()}] != nil
+}
+
 // place is where answers of one kind are remembered, and for how long.
 type place struct {
 	cache      *lru.Cache[key, known]
@@ -194,7 +201,7 @@ func (v *Asker) asked(ctx context.Context, k key, s Server, client netip.Addr, a
 	case <-f.done:
 		return f.answer
 	case <-ctx.Done():
-		return Answer{Why: "nobody waited for the answer"}
+		return Answer{Why: "no answer came in the time that there was", Remote: k.server}
 	}
 }
 

@@ -196,14 +196,20 @@ func TestManyWaitForOneQuestion(t *testing.T) {
 		// One that goes away takes the question from nobody else.
 		ctx, cancel := context.WithCancel(t.Context())
 		wait.Go(func() {
-			if a := w.Ask(ctx, "inner:25", w.server, netip.Addr{}, mustAddress(t, "dora@x.test")); a.Known != Unknown || a.Why != "nobody waited for the answer" {
+			if a := w.Ask(ctx, "inner:25", w.server, netip.Addr{}, mustAddress(t, "dora@x.test")); a.Known != Unknown || a.Why != "no answer came in the time that there was" || a.Remote != "inner:25" {
 				t.Errorf("%+v", a)
 			}
 		})
 		synctest.Wait()
+		if dora := mustAddress(t, "dora@x.test"); !w.Asks("inner:25", dora) || w.Asks("other:25", dora) {
+			t.Error("who is being asked about, and where, is not known")
+		}
 		cancel()
 		w.want("dora@x.test", No, 2)
 		wait.Wait()
+		if w.Asks("inner:25", mustAddress(t, "dora@x.test")) {
+			t.Error("a question that was answered is called under way")
+		}
 	})
 }
 

@@ -34,6 +34,12 @@ func (s Servers) Ask(ctx context.Context, client netip.Addr, d directory.Domain,
 	return asker.Ask(ctx, d.Server.String(), t, client, a)
 }
 
+// Asks reports whether the server of a domain is being asked about an address right now.
+func (s Servers) Asks(d directory.Domain, a mail.Address) bool {
+	_, asker := s.InForce()
+	return asker.Asks(d.Server.String(), a)
+}
+
 // Offer delivers a job to a server while its sender waits, and returns one outcome for
 // each recipient.
 func (s Servers) Offer(ctx context.Context, server directory.Server, j nexthop.Job) []mail.Outcome {

@@ -119,7 +119,7 @@ type Findings interface {
 }
 
 // Options are everything that intake works with; all fields but Screen, Greylist, Acquainted,
-// Watch, Networks, Memory, ReturnPaths, Binding, Findings, Offers, Recipients, International,
+// Watch, Networks, Memory, ReturnPaths, Binding, Findings, Offers, Recipients, Asks, International,
 // Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -155,6 +155,8 @@ type Options struct {
 	Offers Offers
 	// Recipients asks the servers behind us; nil: what only they know is not known.
 	Recipients Recipients
+	// Asks reports whether a server behind us is being asked about an address right now; nil: none ever is.
+	Asks func(d directory.Domain, a mail.Address) bool
 	// International knows which servers behind us take addresses beyond ASCII; nil: all.
 	International International
 	// Handoff receives each accepted message with its first claim; it must not

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,23 @@ func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.
 	return j, *said
 }
 
+// circle finds that it is this server itself that asks: by its own name and the null sender, about a recipient that it is
+// asking the server behind about just now. It would wait for its own answer until the time for that is over. Whoever
+// else gives our name is told so in that moment alone.
+func (t *transaction) circle(ctx context.Context, m returnpath.Reading) (r mail.Reply) {
+	in := t.s.in
+	if in.Asks == nil || t.door != gate.DoorMX || t.draft.Ownership != gate.OwnershipNull || !strings.EqualFold(t.s.hello.Name, in.Hostname.ASCII()) {
+		return r
+	}
+	for _, box := range t.class(m).Ask {
+		if d, ok := t.dir.Domain(box.Behind.Domain()); ok && in.Asks(d, box.Behind) {
+			r = mail.R(451, "4.4.6", "this server asks itself: "+d.Server.String()+", which is named as the server behind "+d.Name.ASCII()+", leads back here")
+			return t.refuse(ctx, RuleCalloutLoop, r, m.Address.String())
+		}
+	}
+	return r
+}
+
 // refuseRecipient answers a recipient that the gate did not let in. Whoever is refused
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
@@ -107,6 +125,11 @@ func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr 
 	}
 	if t.s.anonymous() && m.Note != "" {
 		f.Text = "signed return path: " + m.Note // of a stranger's refusal the trace keeps no evidence but this
+	}
+	if t.s.anonymous() && v.Rule == gate.RuleDirectoryUnavailable {
+		if i := slices.IndexFunc(said, func(h letter.Heard) bool { return h.Answer.Known != callout.Yes && h.Answer.Known != callout.No }); i >= 0 {
+			f.Text = "server behind: " + pairOf(said[i]).Value // and who keeps this server must see why nobody could tell
+		}
 	}
 	for i, h := range said {
 		if i < maxHeard {

@@ -80,10 +80,46 @@ func TestRecipientsBehindAreAskedFor(t *testing.T) {
 			if found, _ := f.Find("server behind"); !strings.Contains(found, row.evidence) {
 				t.Errorf("evidence %q, want %q", found, row.evidence)
 			}
+			if row.rule == "directory-unavailable" && !strings.Contains(f.Text, row.evidence) { // of a stranger's refusal the trace keeps no evidence
+				t.Errorf("nothing says why nobody could tell: %q", f.Text)
+			}
 			if strings.ContainsFunc(r.Text, func(c rune) bool { return c < 0x20 || c > 0x7e }) {
 				t.Errorf("answered %q", r.Text)
 			}
 		})
+	}
+}
+
+// A server behind that is this server under another name is told at once, and not when the time for an answer is over: who
+// asks by our name, without a sender, about whom we are asking just now is nobody but us.
+func TestAServerThatAsksItself(t *testing.T) {
+	b := people()
+	asking := "Zoe@behind.test"
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: b, asks: func(d directory.Domain, a mail.Address) bool {
+		return d.Name.ASCII() == "behind.test" && a.String() == asking
+	}})
+	for _, row := range []struct {
+		hello, from, to string
+		loop            bool
+	}{
+		{"MX.Local.Test", "<>", "<Zoe@behind.test>", true},
+		{"mx.local.test", "<>", "<both@local.test>", true}, // which leads to Zoe
+		{"mx.local.test", "<>", "<bob@local.test>", false},
+		{"mx.local.test", "<>", "<gone@behind.test>", false},
+		{"mx.local.test", "<x@far.test>", "<Zoe@behind.test>", false},
+		{"mx.far.test", "<>", "<Zoe@behind.test>", false},
+	} {
+		b.asked = nil
+		c := w.connect(server.KindMX)
+		c.s.Hello(t.Context(), server.Hello{Name: row.hello})
+		c.want(c.from(row.from), 250)
+		r := c.to(row.to)
+		if loop := r.Enhanced.String() == "4.4.6"; loop != row.loop || loop && (len(b.asked) > 0 || !strings.Contains(r.Text, "10.0.0.5:25")) {
+			t.Errorf("%+v: %v after asking %q", row, r, b.asked)
+		}
+	}
+	if len(w.journal.take()) == 0 {
+		t.Error("nothing of it is in the trace")
 	}
 }
 

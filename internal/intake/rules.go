@@ -4,6 +4,8 @@ package intake
 const (
 	// RuleAccountQueueHeld: the queue of the account is held.
 	RuleAccountQueueHeld = "account-queue-held"
+	// RuleCalloutLoop: this server asks itself about a recipient, since what is named as the server behind leads back here.
+	RuleCalloutLoop = "callout-loop"
 	// RuleCutThroughAlone: a recipient whose server is asked at the end of data comes in a
 	// transaction of its own.
 	RuleCutThroughAlone = "cut-through-alone"

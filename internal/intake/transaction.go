@@ -115,6 +115,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if r := t.screened(ctx, addr, read.Address); !r.IsZero() {
 		return r
 	}
+	if r := t.circle(ctx, read); !r.IsZero() {
+		return r
+	}
 	j, said := t.decide(ctx, read)
 	rcpt := mail.Recipient{Address: read.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
 	part, in := j.Part(rcpt)

@@ -174,6 +174,8 @@ type setup struct {
 	memory *allowance.Budget
 	// recipients are who answers for behind.test and cut.test.
 	recipients intake.Recipients
+	// asks says about whom the server behind is being asked now.
+	asks func(directory.Domain, mail.Address) bool
 	// watch watches accounts; nil: nobody does.
 	watch intake.Watch
 	// binding says what becomes of names that are not the account's.
@@ -244,7 +246,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 		Inflow: w.inflow, Screen: s.screen, Networks: s.networks, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Desk: w.desk, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors,
-		Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international,
+		Memory: s.memory, Recipients: s.recipients, Asks: s.asks, Offers: offers, International: international,
 		ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()

@@ -121,7 +121,7 @@ func (n *Node) openDoors(context.Context) error {
 	n.desk = signin.New(signin.Options{Accounts: n.data.Accounts, Journal: n.data.Trace, Watch: n.watchers.Watch, Limits: bounds.SignIn(cfg), Now: n.o.Now, Logger: n.log})
 	n.intake = intake.New(intake.Options{
 		Hostname: cfg.Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watchers.Watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow,
-		Greylist: n.data.Greylist, Acquainted: n.watchers.Watch.Acquainted, Allowance: settings.Allowing(n.config), Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
+		Greylist: n.data.Greylist, Acquainted: n.watchers.Watch.Acquainted, Allowance: settings.Allowing(n.config), Recipients: n.ways().Behind(), Asks: n.ways().Behind().Asks, Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
 		Binding: n.binding, Findings: n.data.Findings, Networks: n.watchers.Networks,
 		LocalUser: n.doors.LocalUser, Notice: cfg.Notice, Handoff: n.outflow.Offer, Limits: bounds.Intake(cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Screen: n.inspection, Inspectors: n.inspection.Inspectors(), Reserved: n.inspection.Reserved, Memory: n.doors.Memory(),
