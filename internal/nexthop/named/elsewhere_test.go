@@ -137,6 +137,34 @@ func TestWhatOneAddressDefersAnotherTakes(t *testing.T) {
 	}
 }
 
+// The connection to the other address counts: the one that deferred is ended for it where there would be more than
+// the next hop may have.
+func TestTheOtherAddressCounts(t *testing.T) {
+	for connections, want := range map[int]int64{1: 1, 2: 2} {
+		var open, most atomic.Int64
+		counted := func(play func(net.Conn)) func(net.Conn) {
+			return func(nc net.Conn) {
+				most.Store(max(most.Load(), open.Add(1)))
+				play(nc)
+			}
+		}
+		w := newTwins(t, counted(func(nc net.Conn) {
+			say(nc, "250-mx\r\n250 PIPELINING\r\n", fullAtMail)
+			if _, err := nc.Read(make([]byte, 4096)); err == nil { // QUIT
+				open.Add(-1)
+				io.WriteString(nc, "221 bye\r\n")
+			}
+		}), counted(takes))
+		target := w.target(func(p *Place) { p.Limits.Connections, p.Limits.Start = connections, connections })
+		j := job(t, "a@x.test")
+		j.Attempt = 2
+		expect(t, j, target.Deliver(t.Context(), j), "250")
+		if most.Load() != want {
+			t.Errorf("%d connections at once where there may be %d", most.Load(), connections)
+		}
+	}
+}
+
 // What signs us in is the same at each address, and a hop of one address has no other.
 func TestWhatIsTheSameElsewhere(t *testing.T) {
 	cfg, ca := authority(t)

@@ -137,6 +137,23 @@ func (p *connections) retire(c *connection) {
 	}
 }
 
+// giveWay ends kept connections until one that is opened beside those of a delivery leaves their number within
+// room: whoever delivers may have kept the one that it began with.
+func (p *connections) giveWay(room int) {
+	for {
+		p.mu.Lock()
+		if len(p.idle) == 0 || p.active+len(p.idle) <= room {
+			p.mu.Unlock()
+			return
+		}
+		c := p.idle[0]
+		p.idle = p.idle[1:]
+		c.expire.Stop()
+		p.mu.Unlock()
+		quit(c)
+	}
+}
+
 // quit says goodbye, which nothing depends on.
 func quit(c *connection) {
 	ctx, cancel := context.WithTimeout(context.Background(), quitTime)

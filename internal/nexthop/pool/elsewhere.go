@@ -36,6 +36,7 @@ func (p *Pool) elsewhere(ctx context.Context, j nexthop.Job, out []mail.Outcome,
 		return out
 	}
 	part := partOf(j, some)
+	p.all.giveWay(p.room())
 	c := p.o.Elsewhere(ctx, part, remote)
 	if c == nil {
 		return out
@@ -62,6 +63,7 @@ func (p *Pool) askElsewhere(ctx context.Context, to []mail.Address, first answer
 	if p.o.Elsewhere == nil || ctx.Err() != nil || !first.open() {
 		return first
 	}
+	p.all.giveWay(p.room())
 	c := p.o.Elsewhere(ctx, nexthop.Job{}, first.remote)
 	if c == nil {
 		return first

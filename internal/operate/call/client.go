@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"syscall"
 )
 
 // Client calls actions: those of a server, or of this process.
@@ -36,7 +38,7 @@ func (c *Client) send(ctx context.Context, action string, body io.Reader) (*http
 	}
 	resp, err := c.over.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, unanswered(action, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -49,6 +51,22 @@ func (c *Client) send(ctx context.Context, action string, body io.Reader) (*http
 	return nil, l.Error
 }
 
+// unanswered says what the end of a connection means for who asked.
+func unanswered(action string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("the server ended before it answered %s, which it may have done or not: look before you repeat it: %w", action, bare(err))
+	}
+	return bare(err)
+}
+
+// bare is an error of net/http without the address, which is made up.
+func bare(err error) error {
+	if whole := (*url.Error)(nil); errors.As(err, &whole) {
+		return whole.Err
+	}
+	return err
+}
+
 // Do calls an action that returns one value.
 func Do[A any](ctx context.Context, c *Client, action string, q any) (a A, err error) {
 	resp, err := c.post(ctx, action, q)
@@ -56,7 +74,10 @@ func Do[A any](ctx context.Context, c *Client, action string, q any) (a A, err e
 		return a, err
 	}
 	defer resp.Body.Close()
-	return a, json.NewDecoder(resp.Body).Decode(&a)
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		return a, unanswered(action, err)
+	}
+	return a, nil
 }
 
 // Give calls an action that reads its request by itself.
@@ -66,7 +87,10 @@ func Give[A any](ctx context.Context, c *Client, action string, body io.Reader) 
 		return a, err
 	}
 	defer resp.Body.Close()
-	return a, json.NewDecoder(resp.Body).Decode(&a)
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		return a, unanswered(action, err)
+	}
+	return a, nil
 }
 
 // Stream calls fn for each item of a listing; one that does not end as a whole

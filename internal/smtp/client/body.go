@@ -64,6 +64,7 @@ func (t *transaction) message(body io.Reader) error {
 func (t *transaction) verdicts() error {
 	times := t.cl.o.Timeouts
 	end := time.Now().Add(times.DataDone + times.Envelope)
+	first := true // who answers for one of them knows BDAT
 	for i := range t.out {
 		if !t.accepted[i] {
 			continue
@@ -72,9 +73,10 @@ func (t *transaction) verdicts() error {
 		if err != nil {
 			return err
 		}
-		if !final(r) || t.unkeptChunk(r) {
+		if !final(r) || first && t.unkeptChunk(r) {
 			return t.cl.c.nonsense(StageEnd, r)
 		}
+		first = false
 		t.said(i, r)
 	}
 	t.cl.dirty = false // with the last reply the transaction is over

@@ -72,6 +72,18 @@ func TestLMTPWithManyRecipients(t *testing.T) {
 	}
 }
 
+// A server that knows no BDAT says so at once; who answered for one recipient knows it.
+func TestLMTPWithoutChunks(t *testing.T) {
+	hello := strings.Replace(lhlo, "S: 250 PIPELINING\n", "S: 250-PIPELINING\nS: 250 CHUNKING\n", 1)
+	const accepted = "C: MAIL\nC: RCPT\nC: RCPT\nS: 250 ok\nS: 250 ok\nS: 250 ok\nBDAT\n"
+	for script, want := range map[string]string{"S: 500 what?\neof": "451 451", "S: 250 ok\nS: 503 5.3.0 broken\nstall": "250 503"} {
+		out, _, _ := lmtp(t, hello+accepted+script, envelope(t, "s@y.test", "a@x.test", "b@x.test"), letter)
+		if codes(out) != want || OfferUnkept(out[1]) != strings.HasPrefix(want, "451") {
+			t.Errorf("%s: %v", script, out)
+		}
+	}
+}
+
 // A header section in UTF-8 is stored as it is; an address in UTF-8 is not made up.
 func TestLMTPWithoutSMTPUTF8(t *testing.T) {
 	env := envelope(t, "s@y.test", "a@x.test")
