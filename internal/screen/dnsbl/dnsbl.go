@@ -71,6 +71,8 @@ type Answer struct {
 	Fault string
 	// Ours: it was not asked for want of our own means, and nothing may be concluded.
 	Ours bool
+	// Kept is the weight that a list of the good would have, which could not be asked now: what it may have taken off.
+	Kept int
 }
 
 // Listed reports whether the answer is an entry that counts.
@@ -242,7 +244,7 @@ func (l List) ask(ctx context.Context, r Resolver, name dnsx.Name, about string)
 		return a
 	default:
 		a.Fault = "it could not be asked: " + mail.Printable(err.Error(), mail.TextShown)
-		a.Ours = errors.Is(err, dnsx.ErrExhausted) || errors.Is(err, dnsx.ErrMute)
+		a.Ours, a.Kept = errors.Is(err, dnsx.ErrExhausted) || errors.Is(err, dnsx.ErrMute), min(l.Weight, 0)
 		return a
 	}
 	for _, code := range found.Data {

@@ -208,15 +208,17 @@ func (s *Screen) score(ctx context.Context, v Visitor, j Judgement) Judgement {
 	}
 	j.Answers = dnsbl.Ask(ctx, s.o.Resolver, s.o.Lists, of)
 	var listed []string
-	ours := false
+	ours, kept := false, 0
 	for _, a := range j.Answers {
 		j.Score += a.Weight
-		ours = ours || a.Ours
+		ours, kept = ours || a.Ours, kept+a.Kept
 		if a.Weight > 0 {
 			listed = append(listed, a.About+" is listed by "+a.Zone)
 		}
 	}
 	switch {
+	case j.Score >= s.o.RefuseAt && j.Score+kept < s.o.RefuseAt:
+		return j.unasked() // a list of the good may speak for him, and could not be asked now
 	case j.Score >= s.o.RefuseAt:
 		return j.no(Refuse, RuleScore, mail.R(550, "5.7.1", strings.Join(listed, ", ")+"; write to the postmaster here if that is wrong"))
 	case ours:

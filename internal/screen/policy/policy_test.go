@@ -169,6 +169,34 @@ func TestANameThatCannotBeAskedFor(t *testing.T) {
 }
 
 // Hits are counted by line and list, go on over a reload, and looking counts none.
+// While a list of the good cannot be asked, nobody is refused for good for whom it may speak. Who would be refused whatever
+// it said is refused, and one that says that it does not know him keeps nothing back.
+func TestAListOfTheGoodThatCannotBeAsked(t *testing.T) {
+	for _, c := range []struct {
+		broken string
+		client string
+		want   Verdict
+		rule   string
+	}{
+		{"SERVFAIL 3.2.0.192.good.test.", "192.0.2.3", Defer, RuleUnasked}, // 11, and perhaps 7
+		{"", "192.0.2.3", Refuse, RuleScore},
+		{"SERVFAIL 5.2.0.192.good.test.", "192.0.2.5", Refuse, RuleScore},            // 15, and 11 at least
+		{"SERVFAIL 2.2.0.192.good.test.", "192.0.2.2", Take, RuleNoFinding},          // 6
+		{"SERVFAIL 6.2.0.192.six.test.", "192.0.2.6", Take, RuleNoFinding},           // a list of the bad lists nobody then
+		{"3.2.0.192.good.test. 60 IN A 127.0.0.255", "192.0.2.3", Refuse, RuleScore}, // it refuses to answer, and will tomorrow
+	} {
+		records := []string{"5.2.0.192.six.test. 60 IN A 127.0.0.2", "5.2.0.192.five.test. 60 IN A 127.0.0.2", "5.2.0.192.four.test. 60 IN A 127.0.0.2"}
+		if c.broken != "" {
+			records = append(records, c.broken)
+		}
+		o := options(t, "", records...)
+		o.Lists = append(o.Lists, dnsbl.List{Zone: must[mail.Domain](t)(mail.ParseDomain("four.test")), Of: dnsbl.Client, Weight: 4})
+		if j := New(o, nil).Judge(t.Context(), visitor(t, c.client, "a@local.test")); j.Verdict != c.want || j.Rule != c.rule {
+			t.Errorf("%s, %s: %s by %s at %d, %v", c.broken, c.client, j.Verdict, j.Rule, j.Score, j.Words())
+		}
+	}
+}
+
 func TestHits(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	o := options(t, "refuse network 198.51.100.0/24\nrefuse hello never.test")
