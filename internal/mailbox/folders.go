@@ -263,6 +263,7 @@ func (u *User) Rename(ctx context.Context, from, to string) error {
 			f.cache.move(f.journal.dir)
 			f.mu.Unlock()
 		}
+		u.place(m[1])
 	}
 	if err := u.root.dirs.Do(u.dir); err != nil {
 		return told(err)

@@ -161,6 +161,9 @@ func (u *User) acquire(name string) (*folder, error) {
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, f.journal.close())
 	}
+	if err := u.single(name, f); err != nil {
+		return nil, errors.Join(err, f.journal.close())
+	}
 	u.open[name] = f
 	return f, nil
 }

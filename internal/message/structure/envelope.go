@@ -1,10 +1,6 @@
 package structure
 
-import (
-	"bytes"
-	"net/mail"
-	"time"
-)
+import "bytes"
 
 // envelope reads the fields of a message that ENVELOPE tells. RFC 9051 §7.5.2.
 func (p *parser) envelope(fields []field) Envelope {
@@ -39,22 +35,6 @@ func (p *parser) addressField(fields []field, name string) []Address {
 		}
 	}
 	return out
-}
-
-// Time returns the date of the message, for SENTBEFORE and SORT; false if there is none that can
-// be read. RFC 5322 §3.3 and §4.3.
-func (e Envelope) Time() (time.Time, bool) {
-	t, err := mail.ParseDate(e.Date.Value)
-	if err != nil {
-		return t, false
-	}
-	// The zones of RFC 5322 §4.3 by name, which ParseDate takes for UTC.
-	name, offset := t.Zone()
-	hours, named := map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}[name]
-	if named && offset == 0 {
-		t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.FixedZone(name, hours*3600))
-	}
-	return t, true
 }
 
 // addressReader reads an address field as programs of people read it: everything between two
