@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,13 +23,14 @@ func TestWhoWatchesIsToldOfAnswers(t *testing.T) {
 		w.answered = func(_ context.Context, a dispatch.Answers) {
 			told = append(told, fmt.Sprint(a.Account, " refused ", a.Refused, ", taken ", a.Taken, " of ", a.All))
 		}
-		later := true
+		var later atomic.Bool
+		later.Store(true)
 		w.routes["remote.test"].fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			switch to.Local() {
 			case "x":
 				return mail.R(550, "5.1.1", "no such user")
 			case "y":
-				if later {
+				if later.Load() {
 					return mail.R(451, "4.3.0", "later")
 				}
 			}
@@ -37,7 +39,7 @@ func TestWhoWatchesIsToldOfAnswers(t *testing.T) {
 		w.start()
 		w.send(fresh("x@remote.test", "y@remote.test", "z@remote.test"))
 		synctest.Wait()
-		later = false
+		later.Store(false)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if !slices.Equal(told, []string{"alice@local.test refused [x@remote.test], taken 1 of 3", "alice@local.test refused [], taken 1 of 3"}) {

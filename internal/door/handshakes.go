@@ -119,7 +119,9 @@ func (h *Handshake) await() {
 			return
 		}
 	}
+	h.a.hands.Lock()
 	h.turn = &sync.Once{}
+	h.a.hands.Unlock()
 	time.AfterFunc(h.limits.HandshakeTurn, h.giveTurn)
 }
 
@@ -149,10 +151,13 @@ func (h *Handshake) leave(turn chan struct{}, place *list.Element) {
 
 // giveTurn gives back the turn that the handshake has, once.
 func (h *Handshake) giveTurn() {
-	if h.turn == nil {
+	h.a.hands.Lock()
+	turn := h.turn
+	h.a.hands.Unlock()
+	if turn == nil {
 		return
 	}
-	h.turn.Do(func() {
+	turn.Do(func() {
 		h.a.hands.Lock()
 		defer h.a.hands.Unlock()
 		h.in.next()

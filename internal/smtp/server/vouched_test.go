@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,14 +41,15 @@ func TestStrangersKeepNobodyOfOursWaiting(t *testing.T) {
 			t.Fatal("a stranger did not wait for his turn")
 		}
 	}
-	still := true
-	cfg.Admission.Vouch(netip.MustParseAddr("127.0.0.1"), cfg.Now(), func() bool { return still })
+	var still atomic.Bool
+	still.Store(true)
+	cfg.Admission.Vouch(netip.MustParseAddr("127.0.0.1"), cfg.Now(), still.Load)
 	for range 3 {
 		if !served() {
 			t.Error("somebody of ours waits for strangers")
 		}
 	}
-	if still = false; served() {
+	if still.Store(false); served() {
 		t.Error("who was contained has a lane of his own")
 	}
 }
