@@ -90,6 +90,7 @@ type claims struct {
 	Type      string   `json:"typ"`
 	Nonce     string   `json:"nonce"`
 	Hash      string   `json:"at_hash"`
+	Bound     bound    `json:"cnf"`
 	Verified  verified `json:"email_verified"`
 	name      string   // of the claim that is the address
 	cid       string   // what Okta calls the client; elsewhere it may be anything
@@ -119,6 +120,16 @@ type verified bool
 // UnmarshalJSON takes the word true, also in quotes.
 func (v *verified) UnmarshalJSON(b []byte) error {
 	*v = string(b) == "true" || string(b) == `"true"`
+	return nil
+}
+
+// bound says that a token counts only beside a proof of a key (DPoP, a client's certificate), which no
+// mechanism of SASL that takes tokens has room for: by itself, whoever shows it may have stolen it. RFC 7800 §3.1
+type bound bool
+
+// UnmarshalJSON reads that there is such a key, whatever it is; null is none.
+func (b *bound) UnmarshalJSON(text []byte) error {
+	*b = string(text) != "null"
 	return nil
 }
 
@@ -291,6 +302,16 @@ func (p Provider) timely(c claims, m Means) error {
 	return nil
 }
 
+// opens reports whether a token is one to open something with, and not one that tells a program who
+// signed in there. Keycloak before version 25 writes the nonce of a sign-in into access tokens as well,
+// which say by their own type that they are none of the others.
+func (c claims) opens() bool {
+	if strings.EqualFold(c.Type, "Bearer") {
+		return c.Hash == ""
+	}
+	return c.Type == "" && c.Nonce == "" && c.Hash == ""
+}
+
 // decide says whom a token names whose signature is right, or that the provider itself told
 // of; it is pure but for the clock.
 func (p Provider) decide(c claims, m Means) (Person, error) {
@@ -317,8 +338,10 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 	switch {
 	case c.Subject == "":
 		return Person{}, refused("it names nobody")
-	case c.Nonce != "" || c.Hash != "" || strings.EqualFold(c.Type, "ID"), c.Type != "" && !strings.EqualFold(c.Type, "Bearer"):
+	case !c.opens():
 		return Person{}, refused("it is no access token")
+	case bool(c.Bound): // RFC 9449 §7.2, RFC 8705 §3
+		return Person{}, refused("it counts only beside a proof of its key, which no mail program gives here; have the provider give out tokens without it")
 	case !slices.Contains(c.Audience, p.Audience):
 		return Person{}, refused("it is for somebody else: %s", mail.Printable(strings.Join(c.Audience, " "), mail.TextShown))
 	case !slices.Contains(p.Clients, client):

@@ -118,6 +118,8 @@ func TestTokens(t *testing.T) {
 		"one audience":                {"aud": oidctest.Audience},
 		"verified in quotes":          {"email_verified": "true"},
 		"the type of Keycloak":        {"typ": "Bearer"},
+		"Keycloak before version 25":  {"typ": "Bearer", "nonce": "n"},
+		"bound to no key":             {"cnf": nil},
 		"a clock that is a bit ahead": {"nbf": h.clock().Add(30 * time.Second).Unix()},
 	} {
 		if _, err := h.j.Token(t.Context(), h.p.Token("alice@example.org", more)); err != nil {
@@ -134,6 +136,8 @@ func TestTokens(t *testing.T) {
 		"clients: \"\"":           {"azp": nil},
 		"clients: \"stranger\"":   {"azp": nil, "cid": "stranger"},
 		"it names two clients":    {"client_id": "other"},
+		"a proof of its key":      {"cnf": map[string]string{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
+		"beside a proof":          {"typ": "Bearer", "cnf": map[string]string{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}},
 		"it lacks the scope smtp": {"scope": "openid"},
 		"has not verified":        {"email_verified": false},
 		"email is no address":     {"email": "alice"},
@@ -144,6 +148,7 @@ func TestTokens(t *testing.T) {
 	}
 	for name, more := range map[string]map[string]any{
 		"an ID token, by its type": {"typ": "ID"}, "a refresh token": {"typ": "Refresh"}, "an ID token, by its nonce": {"nonce": "n"}, "an ID token, by its hash": {"at_hash": "h"},
+		"an ID token, by both": {"typ": "Bearer", "at_hash": "h", "nonce": "n"},
 	} {
 		t.Log(name)
 		h.refuses(h.p.Token("alice@example.org", more), "it is no access token")
