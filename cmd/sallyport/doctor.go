@@ -137,6 +137,7 @@ func telling(v operate.Status) (f doctor.TellingFacts) {
 	if n := v.Notices; n != nil && n.Nobody {
 		f.Untold = n.Untold
 	}
+	f.Inside = v.Inside
 	if w := v.Webhook; w != nil {
 		f.Webhook, f.Waiting, f.Fault = w.Host, w.Waiting, w.Fault
 	}

@@ -32,7 +32,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Condition: operate.Condition{
 			Server: n.server, Data: n.config().Data, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
 			ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Networks: n.watchers.Networks.Reports, Tokens: n.outflow.Tokenless,
-			Directories: func() []roll.Report { return n.now().roll.Reports() }, Notices: n.letters.Notices.State, Webhook: n.letters.Webhook.State,
+			Directories: func() []roll.Report { return n.now().roll.Reports() }, Notices: n.letters.Notices.State, Inside: n.letters.Notices.Inside, Webhook: n.letters.Webhook.State,
 		},
 		Upkeep: operate.Upkeep{Backup: n.backup(), Reload: n.Reload},
 		Now:    n.o.Now, Logger: n.log,

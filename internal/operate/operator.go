@@ -80,7 +80,7 @@ func (op *Operator) openAccounts(o Options) {
 	})
 	op.domainActions = domains.New(domains.Options{
 		Book: o.Book, Account: known.Active, Accounts: known.Addresses, Binding: o.Binding, Findings: o.Findings, Signing: op.signingActions,
-		Queued: op.QueuedFor, HoldDomain: op.HoldDomain, Reaches: accounts.Reaches(o.Watch), ContactReplaced: o.ContactReplaced, Now: o.Now,
+		Queued: op.QueuedFor, HoldDomain: op.HoldDomain, Reaches: accounts.Reaches(o.Watch), Gone: accounts.Gone(o.Watch), ContactReplaced: o.ContactReplaced, Now: o.Now,
 	})
 	op.incidentActions = incidents.New(incidents.Options{
 		Incidents: o.Incidents, Queue: o.Queue, Shown: op.queueActions.Message, Facts: o.Facts, Trace: o.Trace, Holder: known.Holder, Names: known.Names,

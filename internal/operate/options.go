@@ -171,6 +171,9 @@ type Condition struct {
 	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil
 	// answer: everything was told.
 	Notices func(context.Context) (*notice.State, error)
+	// Inside is the account that alone gets what the postmaster is told, and whose owner is told nowhere outside; nil or "":
+	// there is none.
+	Inside func() string
 	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer:
 	// none is told.
 	Webhook func(context.Context) (*webhook.State, error)

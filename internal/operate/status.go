@@ -38,6 +38,8 @@ type Status struct {
 	Incidents int `json:"incidents"`
 	// Notices is what the administrator was not told of incidents by mail; nil: nothing.
 	Notices *notice.State `json:"notices,omitempty"`
+	// Inside is the account that alone gets what the postmaster is told, and whose owner is told nowhere outside.
+	Inside string `json:"told_inside,omitempty"`
 	// Webhook is how it goes with telling another program of incidents; nil: none is told.
 	Webhook *webhook.State `json:"webhook,omitempty"`
 	// Capped are the accounts that may write to nobody more for now.
@@ -141,6 +143,9 @@ func (op *Operator) told(ctx context.Context, s *Status) {
 	if op.o.Notices != nil {
 		s.Notices, err = op.o.Notices(ctx)
 		s.lacks("of what the administrator was not told", err)
+	}
+	if op.o.Inside != nil {
+		s.Inside = op.o.Inside()
 	}
 	if op.o.Webhook != nil {
 		s.Webhook, err = op.o.Webhook(ctx)

@@ -119,3 +119,52 @@ func acquaint(t *testing.T, s *rig.Server, a rig.Account, people []string) {
 	must(t, err)
 	must(t, st.Close())
 }
+
+// Whoever has people on a list who left, or an address by which somebody is called no more, tries them one after the other as
+// their program complains of each, and goes on sending; whoever guesses as many is contained.
+func TestAListOfColleaguesWhoLeft(t *testing.T) {
+	s, _ := newServer(t, "", "")
+	alice, bob := s.Accounts[0], s.Accounts[1]
+	var left []string
+	for n := range 4 {
+		left = append(left, fmt.Sprintf("left%d@local.test", n))
+		_, err := s.CLI(t.Context(), "a password of somebody who leaves\n", "account", "add", left[n], "--password-stdin")
+		must(t, err)
+		cli(t, s, "account", "rm", left[n])
+	}
+	for n := range 2 {
+		left = append(left, fmt.Sprintf("team%d@local.test", n))
+		cli(t, s, "alias", "add", left[4+n], bob.Address)
+		cli(t, s, "alias", "rm", left[4+n])
+	}
+	_, err := s.CLI(t.Context(), "a password of somebody who marries\n", "account", "add", "miss@local.test", "--password-stdin")
+	must(t, err)
+	cli(t, s, "account", "rename", "miss@local.test", "mrs@local.test")
+	left = append(left, "miss@local.test")
+	tried := func(a rig.Account, to string) string {
+		c := dial(t, s, "submissions", nil)
+		defer c.Close()
+		if r := c.signIn(a.Address, a.Password); !strings.HasPrefix(r, "235") {
+			return r
+		}
+		c.say("MAIL FROM:<" + a.Address + ">")
+		r := c.say("RCPT TO:<" + to + ">")
+		c.say("QUIT")
+		return r
+	}
+	for _, to := range left {
+		if r := tried(alice, to); !strings.HasPrefix(r, "550 5.1.1") {
+			t.Errorf("%s: %q", to, r)
+		}
+	}
+	if r := tried(alice, bob.Address); !strings.HasPrefix(r, "250") {
+		t.Errorf("who had an old list cannot send: %q\n%s", r, cli(t, s, "incident", "ls"))
+	}
+	last := ""
+	for n := range left {
+		last = tried(bob, fmt.Sprintf("word%d@local.test", n))
+	}
+	if !strings.HasPrefix(last, "535") {
+		t.Errorf("who guesses as many goes on: %q", last)
+	}
+}

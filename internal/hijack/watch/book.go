@@ -29,6 +29,7 @@ const (
 	prefixRename  = prefix + "renamed/"
 	prefixTaught  = prefix + "taught/"
 	prefixGave    = prefix + "gave/"
+	prefixFormer  = prefix + "former/"
 	keyNormal     = prefix + "normal"
 	keyPast       = prefix + "past"
 )

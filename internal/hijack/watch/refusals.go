@@ -35,10 +35,14 @@ func (m *mistakes) first(who hijack.Fingerprint) bool {
 }
 
 // Mistaken reports whether that a recipient is refused now says something of the account. The same one
-// again is a program that tries again; and that a correspondent is gone whom the account had a day before tells of no list.
+// again is a program that tries again; that a correspondent is gone whom the account had a day before tells of no list of
+// words, and neither does it that an address of ours leads to nobody any more.
 func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
 	if w.Mode() == hijack.Off || of.IsZero() {
 		return true
+	}
+	if w.isFormer(ctx, recipient) {
+		return false
 	}
 	a, err := w.enter(ctx, of)
 	if err != nil {

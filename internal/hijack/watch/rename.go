@@ -56,7 +56,7 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 		next.heard, next.spoke, next.seen, next.again = nil, lately{}, slices.Clone(old.seen), maps.Clone(old.again) // who wrote is counted anew
 		next.mu.Unlock()
 		old.mu.Unlock()
-		return store.Share{Mutations: []store.Mutation{{Key: r.key(), Value: note}, m, gone}, Done: func(err error) error {
+		return store.Share{Mutations: []store.Mutation{{Key: r.key(), Value: note}, m, gone, w.former(from)}, Done: func(err error) error {
 			defer w.unpin(old)
 			defer w.unpin(next)
 			next.vacate(at)
@@ -90,7 +90,7 @@ func (w *Watch) Dropping(of mail.Address) store.Planner {
 		if err != nil {
 			return store.Share{}, err
 		}
-		m, place := []store.Mutation{{Key: r.key(), Value: note}}, -1
+		m, place := []store.Mutation{{Key: r.key(), Value: note}, w.former(of)}, -1
 		if a.number > 0 { // else nothing stands in the store, and where nobody is watched it stays so
 			var gone store.Mutation
 			gone, place = a.forgotten()

@@ -123,6 +123,23 @@ func (n *Notices) State(ctx context.Context) (*State, error) {
 	return s, nil
 }
 
+// Inside is the account whose mailbox alone gets what the postmaster is told, while its owner is told nowhere outside: of its
+// theft nobody may hear who can act. "": there is none.
+func (n *Notices) Inside() string {
+	of := n.o.Post.Postmaster()
+	if of.IsZero() {
+		return ""
+	}
+	all := n.o.Directory().Classify(of).Mailboxes
+	if len(all) != 1 || !all[0].Behind.IsZero() {
+		return ""
+	}
+	if c, ok := n.o.Directory().Contact(all[0].Account); ok && !c.Address.IsZero() {
+		return ""
+	}
+	return all[0].Account.String()
+}
+
 const prefixTold = string(store.SpaceNotices)
 
 // toldKey is the mark that an incident was told of in a state to everybody.

@@ -419,3 +419,32 @@ func TestWhatNobodyTakesStaysUntold(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// Whoever alone reads what the postmaster is told, and is told nowhere outside, is named: of the theft of that account nobody may hear.
+func TestWhoIsToldInsideAlone(t *testing.T) {
+	w := newWorld(t)
+	boss := w.addr("boss@local.test")
+	if got := w.Inside(); got != boss.String() {
+		t.Errorf("without an address outside it is %q", got)
+	}
+	w.dir(directory.Contact{Account: w.addr("alice@local.test"), Address: w.addr("alice@home.test")})
+	if got := w.Inside(); got != boss.String() {
+		t.Errorf("with somebody else's address outside it is %q", got)
+	}
+	w.dir(directory.Contact{Account: boss, Former: []directory.FormerContact{{Address: w.addr("old@home.test"), Until: w.now}}})
+	if got := w.Inside(); got != boss.String() {
+		t.Errorf("with an address outside that was taken back it is %q", got)
+	}
+	w.dir(directory.Contact{Account: boss, Address: w.addr("boss@home.test")})
+	if got := w.Inside(); got != "" {
+		t.Errorf("with an address outside it is %q", got)
+	}
+	snapshot, err := directory.NewSnapshot(directory.Config{
+		Hostname: w.snapshot.Hostname(), Postmaster: w.addr("admins@local.test"), Domains: w.snapshot.Domains(), MaxExpansion: 10, MaxDepth: 3,
+		Aliases: []directory.Alias{{Address: w.addr("admins@local.test"), Posting: directory.PostingAnyone, Targets: []mail.Address{boss, w.addr("alice@local.test")}}},
+	}, []mail.Address{boss, w.addr("alice@local.test")})
+	must(t, err)
+	if w.snapshot = snapshot; w.Inside() != "" {
+		t.Errorf("where two are told it is %q", w.Inside())
+	}
+}

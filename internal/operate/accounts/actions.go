@@ -189,6 +189,14 @@ func Reaches(w Watcher) func(ctx context.Context, account mail.Address, what str
 	return w.Changed
 }
 
+// Gone tells who watches accounts that an address of ours leads to nobody any more.
+func Gone(w Watcher) func(context.Context, mail.Address) {
+	if w == nil {
+		return nil
+	}
+	return w.Gone
+}
+
 // Replaced plans what ends with the person who had the address of an account before, where its directory gave it to another one: all
 // that does where an account is removed. The caller holds the book's Changing.
 func (op *Actions) Replaced(a mail.Address) []store.Planner { return op.dropped(call.Self(), a) }

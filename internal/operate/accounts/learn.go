@@ -15,11 +15,12 @@ import (
 )
 
 // Watcher is what an operator needs of package watch: to teach whom accounts wrote to, to
-// tell what of them is changed, and to have forgotten what is known of one that goes or comes.
+// tell what of them is changed and which addresses lead to nobody any more, and to have forgotten what is known of one that goes or comes.
 type Watcher interface {
 	Learn(ctx context.Context, of mail.Address, all []watch.Acquaintance, facts func(taught int) [][]byte) (int, error)
 	LearnNormal(ctx context.Context, of mail.Address, all []watch.Sending, facts func(messages int) [][]byte) (int, error)
 	Changed(ctx context.Context, of mail.Address, what string)
+	Gone(ctx context.Context, a mail.Address)
 	Dropping(of mail.Address) store.Planner
 }
 

@@ -27,6 +27,7 @@ type pupil struct {
 	all     []watch.Acquaintance
 	changed []string // what it was told
 	normal  []string // the messages that it was told of
+	gone    []string
 	dropped []string // of whom it was to forget everything
 }
 
@@ -57,6 +58,8 @@ func (p *pupil) LearnNormal(_ context.Context, of mail.Address, all []watch.Send
 func (p *pupil) Changed(_ context.Context, of mail.Address, what string) {
 	p.changed = append(p.changed, of.String()+": "+what)
 }
+
+func (p *pupil) Gone(_ context.Context, a mail.Address) { p.gone = append(p.gone, a.String()) }
 
 func (p *pupil) Dropping(of mail.Address) store.Planner {
 	return func(context.Context) (store.Share, error) {
@@ -99,6 +102,34 @@ func TestWhatIsKnownGoesWithTheAccount(t *testing.T) {
 	_, err = w.AccountRemove(ctx, self, operate.AccountRef{Address: "alice@local.test"})
 	operator.Check(t, err)
 	dropped("alice@local.test")
+}
+
+// Who watches accounts is told of an alias that ends, since whoever still writes to it guesses nothing, and of none that is only
+// made shorter.
+func TestWhoWatchesHearsOfAnAliasThatEnds(t *testing.T) {
+	w := operator.New(t)
+	p := &pupil{w: w}
+	w.With(func(o *operate.Options) { o.Watch = p })
+	c := operate.Direct(w.Operator)
+	for _, a := range []string{"alice@local.test", "bob@local.test"} {
+		w.Account(t, a)
+	}
+	_, err := c.AliasAdd(t.Context(), operate.AliasAdd{Name: "team@local.test", Targets: []string{"alice@local.test", "bob@local.test"}})
+	operator.Check(t, err)
+	for _, r := range []operate.AliasRemove{
+		{Name: "team@local.test", Targets: []string{"bob@local.test"}}, {Name: "team@local.test", DryRun: true},
+	} {
+		_, err := c.AliasRemove(t.Context(), r)
+		operator.Check(t, err)
+	}
+	if len(p.gone) != 0 {
+		t.Errorf("it is gone before it ended: %v", p.gone)
+	}
+	_, err = c.AliasRemove(t.Context(), operate.AliasRemove{Name: "team@local.test"})
+	operator.Check(t, err)
+	if fmt.Sprint(p.gone) != "[team@local.test]" {
+		t.Errorf("gone is %v", p.gone)
+	}
 }
 
 func TestLearn(t *testing.T) {

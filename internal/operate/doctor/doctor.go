@@ -282,6 +282,8 @@ type HeldFacts struct {
 
 // TellingFacts are about who was not told of incidents.
 type TellingFacts struct {
+	// Inside is the account that alone gets the postmaster's mail, and whose owner is told nowhere outside; "": there is none.
+	Inside  string
 	Untold  int    // changes of incidents that the administrator was not told of, since nobody is
 	Webhook string // who else is told; "": nobody
 	Waiting int    // changes that were not told

@@ -153,8 +153,9 @@ func TestEachFaultIsFound(t *testing.T) {
 			f.Queue.HeldFor = []HeldFacts{{"its domain old.test is not configured any more", 2, 2 * time.Hour}, {"held by an operator", 1, time.Minute}}
 		}, Warning, "2 messages are held, the oldest for 2h0m0s, and nobody was told: its domain old.test is not"},
 		"nobody told": {func(f *Facts) { f.Telling.Untold = 2 }, Wrong, "was not told of 2 changes of incidents: no mailbox here is the postmaster's"},
+		"told inside": {func(f *Facts) { f.Telling.Inside = "bob's@local.test" }, Warning, "alone gets what the postmaster is told, and has no address outside"},
 		"webhook dead": {func(f *Facts) {
-			f.Telling = TellingFacts{Webhook: "hooks.test", Waiting: 1, Fault: "the receiver answers 500"}
+			f.Telling = TellingFacts{Inside: "bob@local.test", Webhook: "hooks.test", Waiting: 1, Fault: "the receiver answers 500"}
 		}, Warning, "was not told of 1 change of incidents: the receiver answers 500"},
 		"others": {func(f *Facts) {
 			f.Others = []Finding{{"dkim", "example.org", Wrong, "the key is not shown", "show it"}}

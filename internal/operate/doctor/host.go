@@ -385,6 +385,10 @@ func checkTelling(f Facts) (all []Finding) {
 		all = append(all, Finding{"incidents", f.Hostname, Wrong, "the administrator was not told of " + words.Count(t.Untold, "change") + " of incidents: no mailbox here is the postmaster's",
 			"set postmaster to an account of yours, then: sallyport reload; he is told of all of it within a minute. Until then: sallyport incident ls"})
 	}
+	if t.Inside != "" && t.Webhook == "" {
+		all = append(all, Finding{"incidents", t.Inside, Warning, "alone gets what the postmaster is told, and has no address outside: if it is stolen, nobody may hear of it who can act",
+			"sallyport account set " + mail.ShellWord(t.Inside) + " --notify ADDRESS, one that is not of this server; or a [webhook] (docs/webhook.md)"})
+	}
 	if t.Fault != "" {
 		all = append(all, Finding{"incidents", t.Webhook, Warning, "the webhook was not told of " + words.Count(t.Waiting, "change") + " of incidents: " + t.Fault,
 			"look into the log of whoever listens there; it is tried again by itself, and at once after another [webhook] and sallyport reload"})

@@ -19,7 +19,7 @@ type Book = book.Book
 // HowBound says how senders are bound.
 type HowBound = func() bind.Mode
 
-// Options are what Actions act on. All are needed but Reaches and ContactReplaced.
+// Options are what Actions act on. All are needed but Reaches, Gone and ContactReplaced.
 type Options struct {
 	Book *book.Book
 	// Account says whether there is an account, which is an error where there is none, and whether it
@@ -36,6 +36,8 @@ type Options struct {
 	HoldDomain func(context.Context, call.Caller, mail.Domain) error
 	// Reaches is told that an account reaches others from now on, by whosever wish; nil: nobody is.
 	Reaches func(ctx context.Context, account mail.Address, what string)
+	// Gone is told that an address of ours leads to nobody any more; nil: nobody is.
+	Gone func(ctx context.Context, a mail.Address)
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
 	// not block.
 	ContactReplaced func()

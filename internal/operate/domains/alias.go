@@ -214,15 +214,19 @@ func (op *Actions) AliasRemove(ctx context.Context, by call.Caller, r AliasRemov
 	if err != nil {
 		return Changed{}, err
 	}
-	out := Changed{DryRun: r.DryRun}
+	out, ended := Changed{DryRun: r.DryRun}, false
 	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (edit roster.Edit, err error) {
 		ref := roster.Alias{Alias: name}.Ref()
 		if !before.Has(ref) {
 			return edit, missing(directory.KindAlias, name.Name())
 		}
 		edit, out.Done, err = op.lessAlias(by, before, ref, targets)
+		ended = len(edit.Remove) > 0
 		return edit, err
 	}})
+	if err == nil && ended && !r.DryRun && op.o.Gone != nil && !name.Address.IsZero() {
+		op.o.Gone(ctx, name.Address)
+	}
 	return out, err
 }
 
