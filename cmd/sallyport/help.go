@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"sallyport/internal/mail"
 )
 
 // asked turns the common ways to ask for help or the version into ours: "help", "help
@@ -65,4 +67,20 @@ func tryHelp(err error) string {
 		}
 	}
 	return "Behind " + line + " stands one of: " + strings.Join(names, ", ") + "\n" + text
+}
+
+// configFirst reports whether a command line begins with the configuration, as other programs
+// have it.
+func configFirst(args []string) bool {
+	return strings.HasPrefix(args[0], "-c") || args[0] == "--config" || strings.HasPrefix(args[0], "--config=")
+}
+
+// configAlone is a line that says how a configuration is named, where the command line has one
+// without the flag; else nothing.
+func configAlone(err error) string {
+	_, file, found := strings.Cut(err.Error(), "unexpected argument ")
+	if file, _, _ = strings.Cut(file, ", did you mean"); !found || !strings.HasSuffix(file, ".toml") {
+		return ""
+	}
+	return "The configuration is named with -c: -c " + mail.ShellWord(file) + "\n"
 }

@@ -97,6 +97,10 @@ func (c console) prose(format string, args ...any) {
 // run runs one command to its end and returns its exit code.
 func run(args []string, c console) int {
 	args = asked(args)
+	if configFirst(args) {
+		fmt.Fprintln(c.err, "sallyport: the configuration is named behind the command, as in: sallyport status -c FILE")
+		return exitUsage
+	}
 	helped := false
 	parser, err := grammar(askedFor(args), kong.Writers(c.out, c.err), kong.Exit(func(int) { helped = true }))
 	if err != nil {
@@ -117,7 +121,7 @@ func run(args []string, c console) int {
 	if err != nil {
 		// The grammar has an empty word where a flag need not be given.
 		fmt.Fprintln(c.err, "sallyport:", strings.Replace(indented(notUnderstood(args, err)), `must be one of "",`, "must be one of ", 1))
-		fmt.Fprintln(c.err, tryHelp(err))
+		fmt.Fprintln(c.err, configAlone(notUnderstood(args, err))+tryHelp(err))
 		return exitUsage
 	}
 	out := &output{Writer: c.out}

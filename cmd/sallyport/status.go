@@ -207,8 +207,7 @@ func health(c console, h operate.Health) {
 		c.prose("bounces   return paths %s\n", r.Words(time.Now()))
 	}
 	if !h.CertificateExpires.IsZero() {
-		c.prose("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
-			words.Count(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
+		c.prose("tls       %s\n", certificateTime(h.CertificateBegins, h.CertificateExpires, time.Now()))
 	}
 	if e := h.Ending; e != nil {
 		c.prose("          %s within 30 days, the first for %s of %s at %s; see: sallyport cert ls\n",
@@ -234,6 +233,19 @@ func health(c console, h operate.Health) {
 				o.Fault, moment(o.Next))
 		}
 	}
+}
+
+// certificateTime says from when until when the certificate is good.
+func certificateTime(begins, expires, now time.Time) string {
+	days := func(d time.Duration) string { return words.Count(int(d.Hours()/24), "day") }
+	switch {
+	case !now.Before(expires):
+		return "the certificate expired on " + expires.Local().Format(time.DateOnly) + ", " + days(now.Sub(expires)) +
+			" ago: clients refuse to speak to this server; see: sallyport doctor"
+	case now.Before(begins):
+		return "the certificate is not valid before " + moment(begins) + ": clients refuse to speak to this server; see: sallyport doctor"
+	}
+	return "the certificate expires on " + expires.Local().Format(time.DateOnly) + ", in " + days(expires.Sub(now))
 }
 
 // webhookState tells of incidents that another program was not told of.

@@ -120,6 +120,8 @@ func TestHeld(t *testing.T) {
 // as when its files change; where there is no good one, it is taken.
 func TestNoneTakesThePlaceOfAGoodOne(t *testing.T) {
 	now := time.Now()
+	host, err := mail.ParseDomain("mx.test")
+	must(t, err)
 	for name, issued := range map[string]time.Time{"expired on": now.AddDate(-3, 0, 0), "is not valid before": now.AddDate(0, 1, 0)} {
 		k := keep(t)
 		good := k.inForce
@@ -132,7 +134,7 @@ func TestNoneTakesThePlaceOfAGoodOne(t *testing.T) {
 		}
 		c, err := Build(t.Context(), k.source, nil, nil, now, silent)
 		must(t, err)
-		if w := Warning(Leaf(c), now); !strings.Contains(w, name) {
+		if w := Warning(Leaf(c), host, now); !strings.Contains(w, name) {
 			t.Errorf("%s: %q", name, w)
 		}
 		k.inForce = c
@@ -140,10 +142,15 @@ func TestNoneTakesThePlaceOfAGoodOne(t *testing.T) {
 		if fault := k.Reread(t.Context(), ""); fault != "" || k.inForce == c {
 			t.Errorf("%s: the place of one that is no better: %q", name, fault)
 		}
-		if w := Warning(Leaf(good), now); w != "" {
+		if w := Warning(Leaf(good), host, now); w != "" {
 			t.Error(w)
 		}
-		if w := Warning(Leaf(good), Leaf(good).NotAfter.Add(-73*time.Hour)); !strings.Contains(w, "expires in 3 days") {
+		if w := Warning(Leaf(good), host, Leaf(good).NotAfter.Add(-73*time.Hour)); !strings.Contains(w, "expires in 3 days") {
+			t.Error(w)
+		}
+		other, err := mail.ParseDomain("mail.test")
+		must(t, err)
+		if w := Warning(Leaf(good), other, now); !strings.Contains(w, "is not for mail.test") {
 			t.Error(w)
 		}
 	}
@@ -243,6 +250,28 @@ func TestWarnings(t *testing.T) {
 	leaf := Leaf(keep(t).inForce)
 	if got := DefaultLimits().warnBefore(Source{Authority: "x"}, leaf); got != leaf.NotAfter.Sub(leaf.NotBefore)/4 {
 		t.Errorf("one that is obtained is warned of %v before its end", got)
+	}
+}
+
+// One that has not begun, as after a clock that went back, is told of as one that has ended.
+func TestOutOfItsTime(t *testing.T) {
+	for name, at := range map[string]func(*tls.Config) time.Time{
+		"is not valid before": func(c *tls.Config) time.Time { return Leaf(c).NotBefore.Add(-time.Hour) },
+		"expired on":          func(c *tls.Config) time.Time { return Leaf(c).NotAfter },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			k := keep(t)
+			k.now = at(k.inForce)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { k.Watch(ctx); close(ended) }()
+			synctest.Wait()
+			cancel()
+			<-ended
+			if got := k.logged(); strings.Count(got, "clients refuse to speak to this server") != 1 || !strings.Contains(got, name) {
+				t.Errorf("%s: %s", name, got)
+			}
+		})
 	}
 }
 

@@ -66,11 +66,13 @@ func (k *Keeper) Watch(ctx context.Context) {
 	for {
 		fault = k.Reread(ctx, fault)
 		s, leaf, now := k.o.Source(), Leaf(k.o.InForce()), k.o.Now()
-		if leaf != nil && leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf) && now.Sub(warned) >= warnEvery {
-			warned = now
-			if why := outOfTime(leaf, now); why != "" {
+		if leaf != nil && now.Sub(warned) >= warnEvery {
+			switch why := outOfTime(leaf, now); {
+			case why != "":
+				warned = now
 				s.log(k.o.Logger).Error("the certificate is out of its time: clients refuse to speak to this server", "fault", why)
-			} else {
+			case leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf):
+				warned = now
 				s.log(k.o.Logger).Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)
 			}
 		}

@@ -125,11 +125,13 @@ func outOfTime(leaf *x509.Certificate, now time.Time) string {
 }
 
 // Warning says what an operator should know of a certificate before clients complain: that
-// it is out of its time, or will be soon; "": nothing.
-func Warning(leaf *x509.Certificate, now time.Time) string {
+// it is out of its time, or will be soon, or is for another host; "": nothing.
+func Warning(leaf *x509.Certificate, host mail.Domain, now time.Time) string {
 	switch why, left := outOfTime(leaf, now), leaf.NotAfter.Sub(now); {
 	case why != "":
 		return "the certificate " + why + ": clients refuse to speak to this server"
+	case leaf.VerifyHostname(host.ASCII()) != nil:
+		return "the certificate is not for " + host.ASCII() + ": clients that look for this server under its name refuse it"
 	case left < DefaultLimits().Warn:
 		return fmt.Sprintf("the certificate expires in %s, on %s", words.Count(int(left.Hours()/24), "day"),
 			leaf.NotAfter.UTC().Format(time.DateOnly))

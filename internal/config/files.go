@@ -71,10 +71,22 @@ func (s *source) checkPair(t TLS, certAt, keyAt *node) {
 		s.faultAt(certAt, "this certificate cannot be read: "+cause(errCert), "looked for "+t.Cert)
 	}
 	key, errKey := readSecret(t.Key, maxPEM)
-	if errKey != nil {
+	wrongCert, wrongKey := false, false
+	if errCert == nil {
+		wrongCert = s.checkKind(certAt, t.Cert, certificateInstead(cert))
+	}
+	switch exposed := (exposedError)(0); {
+	case errors.As(errKey, &exposed): // what is no key may be open to everybody
+		if held, err := readFile(t.Key, maxPEM); err == nil {
+			wrongKey = s.checkKind(keyAt, t.Key, keyInstead(held))
+		}
+	case errKey == nil:
+		wrongKey = s.checkKind(keyAt, t.Key, keyInstead(key))
+	}
+	if errKey != nil && !wrongKey {
 		s.faultAt(keyAt, "this key cannot be used: "+cause(errKey), secretHint(errKey, t.Key))
 	}
-	if errCert != nil || errKey != nil {
+	if errCert != nil || errKey != nil || wrongCert || wrongKey {
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {

@@ -31,6 +31,12 @@ func folder(t *testing.T) string {
 	write(t, dir, "group.pem", 0o640, pemOf("PRIVATE KEY", pkcs8(t, key)))
 	write(t, dir, "exposed.pem", 0o644, pemOf("PRIVATE KEY", pkcs8(t, key)))
 	write(t, dir, "other.pem", 0o600, pemOf("PRIVATE KEY", pkcs8(t, other)))
+	write(t, dir, "both.pem", 0o600, pemOf("PRIVATE KEY", pkcs8(t, key))+pemOf("CERTIFICATE", cert))
+	write(t, dir, "encrypted.pem", 0o600, pemOf("ENCRYPTED PRIVATE KEY", pkcs8(t, key)))
+	write(t, dir, "encrypted-before.pem", 0o600, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n")
+	write(t, dir, "cert.der", 0o644, string(cert))
+	write(t, dir, "key.der", 0o600, string(pkcs8(t, key)))
+	write(t, dir, "empty", 0o644, "")
 	write(t, dir, "password", 0o600, "correct horse\n")
 	write(t, dir, "two-lines", 0o600, "one\ntwo\n")
 	write(t, dir, "password-exposed", 0o604, "secret\n")
@@ -48,7 +54,15 @@ func TestFilesAreCheckedWhereTheyAreNamed(t *testing.T) {
 		{"a key for everybody", "[tls]\ncert = \"cert.pem\"\nkey = \"exposed.pem\"\n", `:9:7: "exposed.pem": this key cannot be used: others may use it too (mode 0644); chmod 600 `},
 		{"no certificate", "[tls]\ncert = \"none.pem\"\nkey = \"key.pem\"\n", `:8:8: "none.pem": this certificate cannot be read: no such file or directory; looked for `},
 		{"another's key", "[tls]\ncert = \"cert.pem\"\nkey = \"other.pem\"\n", `:9:7: "other.pem": certificate and key do not go together: `},
-		{"a key for a certificate", "[tls]\ncert = \"key.pem\"\nkey = \"key.pem\"\n", "do not go together"},
+		{"a key for a certificate", "[tls]\ncert = \"key.pem\"\nkey = \"key.pem\"\n", `:8:8: "key.pem": this file holds a private key, and no certificate; `},
+		{"a certificate for a key", "[tls]\ncert = \"cert.pem\"\nkey = \"cert.pem\"\n", `:9:7: "cert.pem": this file holds a certificate, and no private key; `},
+		{"both in one file", "[tls]\ncert = \"both.pem\"\nkey = \"both.pem\"\n", ""},
+		{"a key under a passphrase", "[tls]\ncert = \"cert.pem\"\nkey = \"encrypted.pem\"\n", `:9:7: "encrypted.pem": this private key is under a passphrase`},
+		{"as older programs write it", "[tls]\ncert = \"cert.pem\"\nkey = \"encrypted-before.pem\"\n", "openssl pkey -in "},
+		{"DER", "[tls]\ncert = \"cert.der\"\nkey = \"key.pem\"\n", `:8:8: "cert.der": this file is not PEM; openssl x509 -inform DER `},
+		{"DER of a key", "[tls]\ncert = \"cert.pem\"\nkey = \"key.der\"\n", `:9:7: "key.der": this file is not PEM; `},
+		{"an empty certificate", "[tls]\ncert = \"empty\"\nkey = \"key.pem\"\n", `:8:8: "empty": this file holds no certificate; `},
+		{"an empty key that is open", "[tls]\ncert = \"cert.pem\"\nkey = \"empty\"\n", `:9:7: "empty": this file holds no private key; `},
 		{"a folder as certificate", "[tls]\ncert = \".\"\nkey = \"key.pem\"\n", "it is no regular file"},
 		{"roots", route("ca = \"cert.pem\"\n"), ""},
 		{"no roots", route("ca = \"password\"\n"), `:9:6: "password": this file holds no certificate`},

@@ -80,7 +80,8 @@ type Health struct {
 	Oldest             time.Time `json:"oldest,omitzero"` // when the oldest message that is not held was received
 	DiskFree           uint64    `json:"disk_free"`       // octets, for the server's user
 	DiskTotal          uint64    `json:"disk_total"`
-	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // zero: there is no certificate
+	CertificateBegins  time.Time `json:"certificate_begins,omitzero"`  // zero: there is no certificate
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // the same
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
 	ReturnPath *ReturnPath `json:"return_path,omitempty"`
 	// Obtained is nil where the certificate comes from files, or where there is to be none.
@@ -178,7 +179,7 @@ func (op *Operator) health(ctx context.Context) (h Health) {
 	}
 	if op.o.Certificate != nil {
 		if leaf := op.o.Certificate(); leaf != nil {
-			h.CertificateExpires = leaf.NotAfter
+			h.CertificateBegins, h.CertificateExpires = leaf.NotBefore, leaf.NotAfter
 		}
 	}
 	if op.o.Obtained != nil {

@@ -71,7 +71,8 @@ func (i *Identity) source(cfg config.Config) certificate.Source {
 func (i *Identity) Build(ctx context.Context, cfg config.Config, in *tls.Config) (*tls.Config, error) {
 	next, err := certificate.Build(ctx, i.source(cfg), i.o.Store, in, i.o.Now(), i.o.Logger)
 	if err != nil {
-		return next, cfg.Fault("tls.cert", err.Error(),
+		// With that of now the doors have no faults that are only its echo.
+		return in, cfg.Fault("tls.cert", err.Error(),
 			"certificate and key must be readable to the server, belong together and be within their time")
 	}
 	return next, nil
@@ -83,7 +84,7 @@ func (i *Identity) Leaf() *x509.Certificate { return certificate.Leaf(i.o.InForc
 // Warning says what is wrong with the certificate that is presented; "": nothing.
 func (i *Identity) Warning() string {
 	if leaf := i.Leaf(); leaf != nil {
-		return certificate.Warning(leaf, i.o.Now())
+		return certificate.Warning(leaf, i.o.Config().Hostname, i.o.Now())
 	}
 	return ""
 }

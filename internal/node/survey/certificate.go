@@ -11,7 +11,7 @@ import (
 // a configuration hold, such as that it expired; "": nothing, or there is none.
 func CertificateWarning(cfg config.Config, now time.Time) string {
 	if held := certificate.Hold(cfg.TLS.Cert, cfg.TLS.Key); held != nil {
-		return certificate.Warning(held.Pair.Leaf, now)
+		return certificate.Warning(held.Pair.Leaf, cfg.Hostname, now)
 	}
 	return ""
 }
