@@ -29,6 +29,7 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
@@ -137,7 +138,9 @@ type Options struct {
 	Waits func(ctx context.Context, id mail.ID, pending []spool.RecipientState) (waits map[int]bool, wait time.Duration)
 	// Answered is told what other servers said for good of an account's message; nil: nobody
 	// asks.
-	Answered    func(context.Context, Answers)
+	Answered func(context.Context, Answers)
+	// Record writes facts that accompany no other change.
+	Record      func(ctx context.Context, facts ...fact.Fact) error
 	Policy      sched.Policy // to begin with, as Limits; Adjust replaces them
 	ReturnPaths ReturnPaths
 	// Low reports whether so many octets more would be too many for the disk: then

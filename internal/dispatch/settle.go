@@ -44,6 +44,8 @@ func (d *Dispatch) settle(r *run) {
 	switch {
 	case r.halt == haltStale:
 		d.Logger.Info("a message was taken away while it waited", "queue", e.ID.String())
+		d.answered(r.claim, a) // as far as it had come
+		d.tooLate(r.claim, a)
 		d.end(r)
 	case len(a.outcomes) == 0 && r.halt == haltSuspended:
 		go d.suspend(r)
@@ -129,7 +131,7 @@ func untoldRule(e spool.Entry) string {
 func (d *Dispatch) conclude(r *run, c conclusion) {
 	err := d.record(r, c)
 	if !errors.Is(err, spool.ErrUnavailable) {
-		d.concluded(r, err)
+		d.concluded(r, c.attempt, err)
 		return
 	}
 	if !errors.Is(err, spool.ErrLow) {
@@ -139,18 +141,43 @@ func (d *Dispatch) conclude(r *run, c conclusion) {
 		for errors.Is(err, spool.ErrUnavailable) && d.pause(d.bounds().Retry) {
 			err = d.record(r, c)
 		}
-		d.concluded(r, err)
+		d.concluded(r, c.attempt, err)
 	}()
 }
 
-func (d *Dispatch) concluded(r *run, err error) {
+func (d *Dispatch) concluded(r *run, a attempt, err error) {
 	switch {
 	case errors.Is(err, spool.ErrStale):
 		d.Logger.Info("a message was taken away during its attempt", "queue", r.claim.Entry.ID.String())
+		d.tooLate(r.claim, a)
 	case err != nil:
 		d.Logger.Error("an attempt could not be recorded and may be repeated", "queue", r.claim.Entry.ID.String(), "err", err)
 	}
 	d.end(r)
+}
+
+// tooLate records what was delivered or answered for a message that nobody has in the queue any more: an operator removed
+// it during its attempt, or the claim had ended. The queue has nothing to settle, and the trace would tell
+// that nobody got it.
+func (d *Dispatch) tooLate(c spool.Claim, a attempt) {
+	var said attempt
+	said.sender = a.sender
+	for i, o := range a.outcomes {
+		if o.Delivered() || o.Said {
+			said.states, said.outcomes = append(said.states, a.states[i]), append(said.outcomes, o)
+		}
+	}
+	var facts []fact.Fact
+	for _, o := range d.outcomesOf(c, said) {
+		o.Note = "it had been taken out of the queue meanwhile"
+		facts = append(facts, o.Fact())
+	}
+	if len(facts) == 0 {
+		return
+	}
+	if err := d.Record(d.durable(), facts...); err != nil {
+		d.Logger.Error("what became of a message that was taken away is not in the trace", "queue", c.Entry.ID.String(), "err", err)
+	}
 }
 
 // record writes what an attempt came to. It may be repeated.
@@ -239,9 +266,18 @@ func expire(outcomes []mail.Outcome) []mail.Outcome {
 	return out
 }
 
-// outcomeFacts writes one fact for each distinct answer of each remote, with the
-// recipients that it was about.
 func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
+	all := d.outcomesOf(c, at)
+	facts := make([][]byte, 0, len(all)+1)
+	for _, o := range all {
+		facts = append(facts, fact.EncodeAll(o.Fact())...)
+	}
+	return facts
+}
+
+// outcomesOf makes one fact for each distinct answer of each remote, with the
+// recipients that it was about.
+func (d *Dispatch) outcomesOf(c spool.Claim, at attempt) []fact.Outcome {
 	e := c.Entry
 	type answer struct {
 		remote, tls, policy string
@@ -261,7 +297,7 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 		}
 		about[a] = append(about[a], name)
 	}
-	facts := make([][]byte, 0, len(order)+1)
+	facts := make([]fact.Outcome, 0, len(order))
 	for _, a := range order {
 		o := fact.Outcome{
 			At: d.Now(), Rule: ruleOf(a.reply), Message: messageOf(e), Recipients: about[a],
@@ -279,7 +315,7 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 		if o.Rule == fact.RuleDeferred {
 			o.Note = "next try " + d.Queue.Shown(e.NextTry).UTC().Format(time.RFC3339)
 		}
-		facts = append(facts, fact.EncodeAll(o.Fact())...)
+		facts = append(facts, o)
 	}
 	return facts
 }

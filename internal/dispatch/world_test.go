@@ -334,6 +334,10 @@ func (w *world) start() {
 		},
 		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, Exchangers: w.outside,
 		ReturnPaths: returnPaths{w.returns, w.sign}, Low: w.low, Answered: w.answered,
+		Record: func(ctx context.Context, facts ...fact.Fact) error {
+			_, err := w.disk.Apply(ctx, store.Tx{Facts: fact.EncodeAll(facts...)}, store.Durable)
+			return err
+		},
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())

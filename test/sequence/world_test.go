@@ -141,6 +141,7 @@ func (w *world) startDispatch() {
 		},
 		Local: box, Route: func(directory.Route) nexthop.Target { return out },
 		ReturnPaths: returnpath.New(returnpath.Options{Now: time.Now}),
+		Record:      func(context.Context, ...fact.Fact) error { return nil }, // nobody removes anything
 		Policy:      sched.Default(), Limits: dispatch.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -53,7 +53,7 @@ type Outflow struct {
 func Open(o Options) *Outflow {
 	f, cfg := &Outflow{o: o}, o.Config()
 	f.Dispatch = dispatch.New(dispatch.Options{
-		Charge: f.charge, Allowance: f.Allowance, Waits: f.waits, Answered: f.answered,
+		Charge: f.charge, Allowance: f.Allowance, Waits: f.waits, Answered: f.answered, Record: o.Data.Trace.Write,
 		ReturnPaths: o.Data.ReturnPaths,
 		Hostname:    cfg.Hostname, Queue: o.Data.Spool, Directory: o.Directory,
 		Active: o.Data.Accounts.Active, Holder: o.Data.Accounts.Holder,
