@@ -146,6 +146,9 @@ func (k checkCommand) beside(ctx context.Context, c console, cfg config.Config, 
 	case errors.Is(statErr, fs.ErrNotExist):
 		err = check(nil)
 	case statErr != nil:
+		if errors.Is(statErr, fs.ErrPermission) {
+			statErr = fmt.Errorf("%w; run this as root or as the server's user", statErr)
+		}
 		return fmt.Errorf("what the data folder holds cannot be checked: %w", statErr)
 	default:
 		err = k.operate(ctx, c, check)

@@ -138,6 +138,7 @@ type PortFacts struct {
 	Held     bool   // by systemd, which starts the server when somebody connects
 	Free     bool   // nobody listens there, and it can be bound
 	BindErr  string // why it cannot be bound
+	Denied   bool   // to whoever asks; root or the server may all the same
 }
 
 // OutboundFacts are about reaching another host's port 25.
@@ -236,6 +237,7 @@ type DiskFacts struct {
 	Free, Total, MinFree    uint64
 	InodesFree, InodesTotal uint64
 	SyncError               string
+	Denied, Full            bool // that error: whoever asks may not write there, or there is no room
 	SyncTook                time.Duration
 }
 

@@ -134,6 +134,8 @@ func TestEachFaultIsFound(t *testing.T) {
 		"disk fills":     {func(f *Facts) { f.Disk.Free = 5 << 30 }, Warning, "only 5120 MB (5 %) are free"},
 		"inodes":         {func(f *Facts) { f.Disk.InodesFree = 10 }, Wrong, "only 10 files more"},
 		"no sync":        {func(f *Facts) { f.Disk.SyncError = "input/output error" }, Wrong, "cannot be synced"},
+		"no room":        {func(f *Facts) { f.Disk.SyncError, f.Disk.Full = "no space left on device", true }, Wrong, "nothing can be written"},
+		"no right":       {func(f *Facts) { f.Disk.SyncError, f.Disk.Denied = "permission denied", true }, Unknown, "may not try"},
 		"slow sync":      {func(f *Facts) { f.Disk.SyncTook = time.Second }, Warning, "a sync took 1s"},
 		"open folder":    {func(f *Facts) { f.Files[0].Mode = 0o750 }, Wrong, "others may use it (mode 0750)"},
 		"missing file":   {func(f *Facts) { f.Files[0].Error = "no such file" }, Wrong, "no such file"},
@@ -193,6 +195,19 @@ func TestAPortThatCannotBeBound(t *testing.T) {
 	f.Server.Running = false
 	f.Ports[0] = PortFacts{Door: "mx", Address: "0.0.0.0:25", BindErr: "permission denied"}
 	if got := checkPorts(f); got[0].State != Wrong || !strings.Contains(got[0].What, "could not listen there: permission denied") {
+		t.Errorf("%+v", got)
+	}
+	f.Ports[0].Denied = true
+	if got := checkPorts(f); got[0].State != Unknown || !strings.Contains(got[0].Remedy, "run this as root") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A disk that is full is told once, and not as one that fails.
+func TestAFullDiskDoesNotFail(t *testing.T) {
+	f := well()
+	f.Disk.Free, f.Disk.SyncError, f.Disk.Full = 0, "no space left on device", true
+	if got := checkDisk(f); len(got) != 1 || got[0].State != Wrong || !strings.Contains(got[0].What, "no mail is accepted") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -53,6 +53,9 @@ func checkPorts(f Facts) (all []Finding) {
 			add(Fine, "systemd listens there for the server, and starts it with the first connection", "")
 		case p.Free:
 			add(Fine, "nobody is there, and the server can listen", "")
+		case p.Denied:
+			add(Unknown, "whoever asks may not listen there: "+p.BindErr,
+				"run this as root; a server that is started without root, CAP_NET_BIND_SERVICE or the sockets of systemd cannot listen below port 1024 either")
 		default:
 			add(Wrong, "the server could not listen there: "+p.BindErr,
 				"ss -ltnp names whoever is there: stop it, unless it is systemd with a socket of this server's; ports below 1024 need root or CAP_NET_BIND_SERVICE")
@@ -248,6 +251,11 @@ func checkDisk(f Facts) (all []Finding) {
 			"remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
 	}
 	switch {
+	case d.Denied:
+		add(Unknown, "whether writes are synced, whoever asks may not try: "+d.SyncError, "run this as root or as the server's user")
+	case d.Full && len(all) > 0 && all[len(all)-1].State == Wrong: // which said it
+	case d.Full:
+		add(Wrong, "nothing can be written: "+d.SyncError, "free space; a quota, or blocks that are kept for root, may leave the server's user less than the disk has")
 	case d.SyncError != "":
 		add(Wrong, "a write cannot be synced: "+d.SyncError, "look at dmesg: the disk fails, or is mounted read-only")
 	case d.SyncTook > syncSlow:

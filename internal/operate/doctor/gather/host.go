@@ -40,7 +40,7 @@ func gatherDisk(o Options) doctor.DiskFacts {
 	f.InodesFree, f.InodesTotal = s.Ffree, s.Files
 	began := time.Now()
 	if err := trySync(o.Data); err != nil {
-		f.SyncError = err.Error()
+		f.SyncError, f.Denied, f.Full = err.Error(), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ENOSPC)
 	}
 	f.SyncTook = time.Since(began)
 	return f

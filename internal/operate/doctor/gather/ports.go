@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -35,7 +37,10 @@ func gatherPorts(ctx context.Context, o Options) (all []doctor.PortFacts) {
 		case o.Server.Running:
 			p.Error = err.Error()
 		default:
-			p.Free, p.BindErr = canBind(ctx, l.At)
+			err := canBind(ctx, l.At)
+			if p.Free = err == nil; err != nil {
+				p.BindErr, p.Denied = err.Error(), errors.Is(err, fs.ErrPermission)
+			}
 		}
 		all = append(all, p)
 	}
@@ -137,13 +142,10 @@ func (o Options) greetingAt(ctx context.Context, network, at string, implicit bo
 	return strings.TrimSpace(line), nil
 }
 
-func canBind(ctx context.Context, at netip.AddrPort) (free bool, why string) {
+func canBind(ctx context.Context, at netip.AddrPort) error {
 	ln, err := listen.TCP(ctx, at)
 	if err != nil {
-		return false, err.Error()
+		return err
 	}
-	if err := ln.Close(); err != nil {
-		return false, err.Error()
-	}
-	return true, ""
+	return ln.Close()
 }
