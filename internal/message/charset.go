@@ -44,9 +44,9 @@ func DecodeText(value string) string {
 }
 
 // DecodeOctets turns octets of a charset into UTF-8; they stay as they are where it is not known,
-// or they are none of it.
+// or they are none of it. It decides about no address.
 func DecodeOctets(charset, octets string) string {
-	e, known := Charset(charset)
+	e, known := ReadableCharset(charset)
 	if !known || e == encoding.Nop {
 		return octets
 	}

@@ -461,6 +461,7 @@ func TestText(t *testing.T) {
 		"\nplain\n": "plain\r\n",
 		"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nf=FCr\n":       "für\r\n",
 		"Content-Type: text/plain; charset=iso-2022-jp\nContent-Transfer-Encoding: base64\n\nGyRCOzNFREJATzobKEI=\n": "山田太郎",
+		"Content-Type: text/plain; charset=UTF-7\n\nf+APw-r 2 +- 2\n":                                                "für 2 + 2\r\n",
 		"Content-Type: text/plain; charset=nobody-knows\n\nf\xfcr\n":                                                 "f\xfcr\r\n",
 		"Content-Type: text/plain\nContent-Transfer-Encoding: x-uuencode\n\nbegin\n":                                 "begin\r\n",
 		"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nfür\n":                          "für\r\n",

@@ -41,7 +41,7 @@ func (p *Part) Text(file io.ReaderAt) io.Reader {
 	if err != nil {
 		return p.Body.Reader(file)
 	}
-	charset, ok := message.Charset(Value(p.Params, "charset"))
+	charset, ok := message.ReadableCharset(Value(p.Params, "charset"))
 	if !ok || charset == encoding.Nop {
 		return r
 	}
