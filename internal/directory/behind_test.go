@@ -236,6 +236,11 @@ func TestBare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Aliases = append(cfg.Aliases, alias(t, "zoe+club@asked.test", "zoe@asked.test"))
+	named, err := NewSnapshot(cfg, accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg.Detail = '-'
 	cfg.Domains[len(cfg.Domains)-2].List = addresses(t, "jean@named.test", "jean-pierre@named.test")
 	hyphens, err := NewSnapshot(cfg, append(accounts, address(t, "alice-b@local.test")))
@@ -248,7 +253,7 @@ func TestBare(t *testing.T) {
 	}{
 		{s, "Alice+x@local.test", "Alice@local.test"}, {s, "alice@local.test", ""}, {s, "nobody+x@local.test", ""}, {s, "alice+x@far.test", ""},
 		{s, "zoe+x@asked.test", "zoe@asked.test"}, {s, "zoe@asked.test", ""}, {s, "desk+x@asked.test", "desk@asked.test"}, {s, "nina+x@named.test", "nina@named.test"},
-		{hyphens, "alice-x@local.test", "alice@local.test"}, {hyphens, "alice-b@local.test", ""}, {hyphens, "zoe-x@asked.test", ""},
+		{named, "zoe+club@asked.test", ""}, {named, "zoe+x@asked.test", "zoe@asked.test"}, {hyphens, "alice-x@local.test", "alice@local.test"}, {hyphens, "alice-b@local.test", ""}, {hyphens, "zoe-x@asked.test", ""},
 		{hyphens, "jean-x@named.test", "jean@named.test"}, {hyphens, "jean-pierre@named.test", ""}, {hyphens, "postmaster@local.test", ""},
 	} {
 		if got := c.s.Bare(address(t, c.addr)); got.String() != c.want && !(got.IsZero() && c.want == "") {

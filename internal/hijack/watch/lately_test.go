@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/accounts"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
@@ -70,6 +72,16 @@ func TestWhoIsForgottenIsHeardAnew(t *testing.T) {
 			must(t, err)
 			must(t, s.Done(nil))
 		},
+		"with a freeze that ends and vouches for nothing": func(w *world) {
+			w.with(app("stolen"), "v@remote.test")
+			w.Watch.o.Credentials = func(mail.Address) ([]accounts.Credential, error) { return []accounts.Credential{app("stolen")}, nil }
+			tx, done, err := store.Tx{}.With(t.Context(), w.Thawing(alice, w.time().Add(-time.Hour)))
+			must(t, err)
+			_, err = w.st.Apply(t.Context(), tx, store.Durable)
+			must(t, err)
+			must(t, done(nil))
+		},
+		"since the account has another address": func(w *world) { w.moving("alice@local.test", "smith@local.test", nil, false) },
 		"with the account": func(w *world) {
 			s, err := w.Dropping(alice)(t.Context())
 			must(t, err)
