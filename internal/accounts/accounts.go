@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"sallyport/internal/guess"
 	"sallyport/internal/kit/codec"
@@ -20,9 +19,6 @@ import (
 // decoyKeyOctets is the length of the stored secret behind decoys, and of the
 // secret of the process behind what is remembered of passwords.
 const decoyKeyOctets = 32
-
-// refreshRetry is how long Run waits after it could not read the store.
-const refreshRetry = 5 * time.Second
 
 // Identity holds the accounts. All methods may be called concurrently.
 type Identity struct {
@@ -125,21 +121,9 @@ func (i *Identity) openDecoyKey(ctx context.Context) ([]byte, error) {
 // Run mirrors changes that others made in the store, until ctx is done. Changes
 // made through this Identity need no Run.
 func (i *Identity) Run(ctx context.Context) error {
-	w := i.st.Watch([]byte(keyRevision))
-	defer w.Close()
-	for {
-		var retry <-chan time.Time
-		if err := i.catchUp(ctx); err != nil && ctx.Err() == nil {
-			i.o.Logger.Error("accounts could not be read again", "err", err)
-			retry = time.After(refreshRetry)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-w.C:
-		case <-retry:
-		}
-	}
+	return store.Follow(ctx, i.st, []byte(keyRevision), i.catchUp, func(err error) {
+		i.o.Logger.Error("accounts could not be read again", "err", err)
+	})
 }
 
 // catchUp reads all accounts again if there were changes that are not mirrored.

@@ -45,12 +45,30 @@ type CA struct {
 	mu sync.Mutex // held while an authority or a list is made, or losses are noted
 }
 
-// New returns the CA that a store keeps. Nothing is made before something is issued.
-func New(st store.Store, o Options) *CA {
+// New returns the CA that a store keeps. Nothing is made before something is issued; where it would have no place to
+// keep a key, or could not tell what a certificate is worth, there is none.
+func New(st store.Store, o Options) (*CA, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if o.Age == nil {
 		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
 	}
-	return &CA{st: st, o: o}
+	return &CA{st: st, o: o}, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Host.IsZero():
+		return errors.New("ca: the name of the host is needed")
+	case o.Keys == "":
+		return errors.New("ca: a folder for the keys of authorities is needed")
+	case o.Holding == nil || o.Now == nil || o.Rand == nil || o.Logger == nil:
+		return errors.New("ca: who tells what a key is worth, a clock, a source of chance and a logger are needed")
+	case o.Limits == Limits{}:
+		return errors.New("ca: bounds are needed")
+	}
+	return nil
 }
 
 // Limits returns the bounds in force.

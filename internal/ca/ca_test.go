@@ -38,6 +38,8 @@ type world struct {
 	now  time.Time
 	held map[[sha256.Size]byte]accounts.Holding
 	dir  string
+
+	options Options
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,10 +49,12 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	st := mem.New()
 	t.Cleanup(func() { st.Close() })
-	w.CA = New(st, Options{
+	w.options = Options{
 		Host: host, Keys: filepath.Join(w.dir, "keys"), Holding: func(k [sha256.Size]byte) accounts.Holding { return w.held[k] },
 		Limits: DefaultLimits(), Now: func() time.Time { return w.now }, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	w.CA, err = New(st, w.options)
+	must(t, err)
 	return w
 }
 
@@ -330,4 +334,25 @@ func FuzzIssued(f *testing.F) {
 			t.Errorf("%+v reads back as %+v, %v", i, back, err)
 		}
 	})
+}
+
+// A wire that is missing makes no authority, rather than one whose key lies in the folder where the program was started.
+func TestNoAuthorityWithoutItsNeeds(t *testing.T) {
+	for what, leave := range map[string]func(o *Options){
+		"host": func(o *Options) { o.Host = mail.Domain{} }, "folder": func(o *Options) { o.Keys = "" },
+		"worth": func(o *Options) { o.Holding = nil }, "bounds": func(o *Options) { o.Limits = Limits{} },
+		"clock": func(o *Options) { o.Now = nil }, "chance": func(o *Options) { o.Rand = nil }, "logger": func(o *Options) { o.Logger = nil },
+	} {
+		w := newWorld(t)
+		o := w.options
+		leave(&o)
+		if c, err := New(w.st, o); err == nil || c != nil {
+			t.Errorf("without its %s there is an authority", what)
+		}
+	}
+	w := newWorld(t)
+	w.options.Age = nil
+	if _, err := New(w.st, w.options); err != nil {
+		t.Errorf("without an age: %v", err)
+	}
 }

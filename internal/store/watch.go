@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"sync"
+	"time"
 )
 
 // Watch wakes its owner after changes. Wakings coalesce: one may stand for many
@@ -91,4 +93,27 @@ func (w *Watch) concerns(tx Tx) bool {
 		}
 	}
 	return false
+}
+
+// followRetry is how long Follow waits after what it follows could not be read.
+const followRetry = 5 * time.Second
+
+// Follow calls read, and again after each change of a key that begins with prefix, until ctx is done: for who mirrors
+// what others write, too. What read returns is told to failed, unless ctx is done, and it is read again a little later.
+func Follow(ctx context.Context, st Store, prefix []byte, read func(context.Context) error, failed func(error)) error {
+	w := st.Watch(prefix)
+	defer w.Close()
+	for {
+		var retry <-chan time.Time
+		if err := read(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+			retry = time.After(followRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.C:
+		case <-retry:
+		}
+	}
 }

@@ -134,10 +134,12 @@ func Allowance(a accounts.Account) budget.Limits {
 
 func deviceCA(t *testing.T, st store.Store, id *accounts.Identity) *ca.CA {
 	t.Helper()
-	return ca.New(st, ca.Options{
+	made, err := ca.New(st, ca.Options{
 		Host: Domain(t, "mx.local.test"), Keys: t.TempDir(), Holding: id.Holding, Limits: ca.DefaultLimits(),
 		Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
+	Check(t, err)
+	return made
 }
 
 func reader(t *testing.T, st store.Store, l *trace.Log) *query.Reader {

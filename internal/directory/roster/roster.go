@@ -7,16 +7,12 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
-
-// refreshRetry is how long Run waits after it could not read the store.
-const refreshRetry = 5 * time.Second
 
 // conflictTries bounds how often a change is tried again when other nodes change
 // the roster at the same time; each conflict means that another one got through.
@@ -102,21 +98,9 @@ func (r *Roster) Watch() <-chan struct{} { return r.changed }
 // Run takes in what others changed in the store, and what was in doubt when Change
 // returned, until ctx is done.
 func (r *Roster) Run(ctx context.Context) error {
-	w := r.st.Watch([]byte(keyRevision))
-	defer w.Close()
-	for {
-		var retry <-chan time.Time
-		if err := r.refresh(ctx); err != nil && ctx.Err() == nil {
-			r.o.Logger.Error("the roster could not be read again", "err", err)
-			retry = time.After(refreshRetry)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-w.C:
-		case <-retry:
-		}
-	}
+	return store.Follow(ctx, r.st, []byte(keyRevision), r.refresh, func(err error) {
+		r.o.Logger.Error("the roster could not be read again", "err", err)
+	})
 }
 
 // refresh reads everything unless it is current. The revision is read before the

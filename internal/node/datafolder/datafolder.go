@@ -164,10 +164,9 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	if err != nil {
 		return err
 	}
-	f.DeviceCA = ca.New(f.Store, ca.Options{
-		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(),
-		Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
-	})
+	if f.DeviceCA, err = ca.New(f.Store, f.deviceCA(cfg, o)); err != nil {
+		return err
+	}
 	f.Amounts, err = amounts.Open(ctx, f.Store, cfg, amounts.Options{
 		World: o.World, Clock: f.Clock, Accounts: f.Accounts.List, Waiting: f.waiting,
 		Usage: func(ctx context.Context, a mail.Address) (mailbox.Usage, error) { return f.Mail.Usage(ctx, a) },
@@ -203,6 +202,13 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 		return err
 	}
 	return f.follow(ctx, o)
+}
+
+func (f *Folder) deviceCA(cfg config.Config, o Options) ca.Options {
+	return ca.Options{
+		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(),
+		Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
+	}
 }
 
 // follow takes mailboxes to the names of their accounts where the process before this one was
