@@ -92,6 +92,9 @@ func TestASharedNetworkIsPaused(t *testing.T) {
 	}
 	w.pass(time.Hour)
 	wait("an hour later", 1)
+	if why := w.WhyWaits(taken[0].ID); !strings.Contains(why, "paused for all accounts: "+want.String()+" ") {
+		t.Errorf("it waits because %q", why)
+	}
 	w.open(nil)
 	wait("after a restart", 1)
 	if _, j := w.sends(stolen(0), people[7], "friend@remote.test"); j.Paused != want {
@@ -105,6 +108,9 @@ func TestASharedNetworkIsPaused(t *testing.T) {
 	must(t, err)
 	_, err = w.st.Apply(t.Context(), tx, store.Durable)
 	must(t, done(err))
+	if why := w.WhyWaits(taken[0].ID); why != "" {
+		t.Errorf("nothing is paused, and it waits because %q", why)
+	}
 	wait("in the end", 0)
 	w.open(nil)
 	if _, j := w.sends(stolen(0), people[7], "friend@remote.test"); !j.Paused.IsZero() {

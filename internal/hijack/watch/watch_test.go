@@ -262,6 +262,16 @@ func TestTheHoldWindow(t *testing.T) {
 	if waits, _ := w.due(id, "new@remote.test"); waits != 1 {
 		t.Error("a restart lets it go")
 	}
+	w.pass(-2 * time.Hour) // the clock is set back
+	if why := w.WhyWaits(id); why != "" {
+		t.Errorf("nobody waits for hours, and it waits because %q", why)
+	}
+	w.pass(2 * time.Hour)
+	w.open(func(s *Settings) { s.Mode = hijack.Observe })
+	if why := w.WhyWaits(id); why != "" {
+		t.Errorf("where nobody is stopped, it waits because %q", why)
+	}
+	w.open(nil)
 	w.pass(21 * time.Second)
 	if why := w.WhyWaits(id); why != "" {
 		t.Errorf("it may leave, and waits because %q", why)

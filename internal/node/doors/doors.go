@@ -107,17 +107,22 @@ const shortPart = 4
 func (d *Doors) Open(b Behind) {
 	d.to = b
 	d.posting = server.NewDoors(b.Intake)
-	d.reading = access.New(access.Options{
-		Desk: b.Desk, Accounts: b.Data.Accounts, Journal: b.Data.Trace, Admission: d.readers,
-		Mailboxes: d.mailboxes, Quota: b.Data.Quota.Of,
-		Memory: d.memory, Now: d.o.Now, Logger: d.o.Logger,
-	})
+	d.reading = access.New(d.readingOptions(b))
 	// The key of the server beside us is read each time.
 	d.kicker = partner.NewKicker(partner.KickOptions{
 		Socket: d.o.Config().CheckPassword.Kick,
 		Key:    func() (string, error) { return config.ReadPassword(d.o.Config().CheckPassword.KickKeyFile) },
 		Write:  b.Data.Trace.Write, Limits: partner.DefaultKickLimits(), Now: d.o.Now, Logger: d.o.Logger,
 	})
+}
+
+// readingOptions are those of the doors behind which mailboxes are read.
+func (d *Doors) readingOptions(b Behind) access.Options {
+	return access.Options{
+		Desk: b.Desk, Accounts: b.Data.Accounts, Journal: b.Data.Trace, Admission: d.readers,
+		Mailboxes: d.mailboxes, Quota: b.Data.Quota.Of,
+		Memory: d.memory, Now: d.o.Now, Logger: d.o.Logger,
+	}
 }
 
 // Change is what the doors become.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -20,11 +22,14 @@ import (
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
+	"sallyport/internal/operate/queue"
 	"sallyport/internal/smtp/server"
+	"sallyport/internal/trace/query"
 )
 
 const text = `hostname = "mx.local.test"
@@ -239,5 +244,54 @@ func TestWhoseMailIsHere(t *testing.T) {
 	}
 	if u := d.LocalUser(4712); !u.Account.IsZero() || u.Why == "" {
 		t.Errorf("a user without: %+v", u)
+	}
+	d.to.Operator = func() *operate.Operator { return nil } // nobody asks
+	asksForTheQueue(t, d)
+	// What readers hold counts together with what the other doors hold.
+	if d.readingOptions(d.to).Memory != d.Memory() {
+		t.Error("what readers hold is not counted")
+	}
+}
+
+// asksForTheQueue looks at what other users of the host are answered about the queue: of their account's mail they learn, of
+// nobody's nothing, which is told with who asked.
+func asksForTheQueue(t *testing.T, d *Doors) {
+	t.Helper()
+	q := d.ownQueue()
+	if a, why := q.Account(4711); a.String() != "alice@local.test" || why != "" {
+		t.Errorf("a user with an account sees the mail of %q, %s", a, why)
+	}
+	if a, why := q.Account(4712); !a.IsZero() || why == "" {
+		t.Errorf("a user without sees the mail of %q, %s", a, why)
+	}
+	if err := q.List(t.Context(), 4712, io.Discard); err == nil {
+		t.Error("a user without an account is answered")
+	}
+	if err := q.Retry(t.Context(), 0xfff0, io.Discard); err == nil {
+		t.Error("anybody has the queue tried again")
+	}
+	q.Refused(0, "as-root")
+	answer, err := d.to.Data.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAll}}, Kinds: []fact.Kind{fact.KindRefuse}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]string{}
+	for _, e := range answer.Entries {
+		told[e.Fact.Rule] = e.Fact.Door + ": " + e.Fact.Text
+	}
+	want := map[string]string{queue.RuleNoQueue: "sendmail: uid 4712", queue.RuleNotOperator: "sendmail: uid 65520", "as-root": "sendmail: root (uid 0)"}
+	if !maps.Equal(told, want) {
+		t.Errorf("told are %q", told)
+	}
+}
+
+// An address that this process bound while it might is used, and not bound a second time, which would fail.
+func TestWhatWasBoundEarlyIsUsed(t *testing.T) {
+	at := listener(t)
+	cfg := load(t, fmt.Sprintf(small, at.Addr().String()))
+	d := New(Options{World: settings.World{}.Complete(), Config: func() config.Config { return cfg }, Early: []Socket{{Service: "mx", Listener: at}}})
+	defer d.Close()
+	if err := d.Listen(t.Context()); err != nil || !slices.Equal(d.Addrs().MX, []string{at.Addr().String()}) {
+		t.Errorf("%v, %v", d.Addrs().MX, err)
 	}
 }

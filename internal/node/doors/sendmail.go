@@ -18,11 +18,16 @@ import (
 // listenSendmail binds the socket of the sendmail command.
 func (d *Doors) listenSendmail(path string) (net.Listener, error) {
 	d.warnExposed(path)
-	queue := operate.OwnQueue{Operator: d.to.Operator(), Owner: uint32(os.Geteuid()), Account: func(uid uint32) (mail.Address, string) {
+	queue := d.ownQueue()
+	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry, Unserved: d.unserved}, d.o.Now)
+}
+
+// ownQueue is what users of this host may ask of the queue.
+func (d *Doors) ownQueue() operate.OwnQueue {
+	return operate.OwnQueue{Operator: d.to.Operator(), Owner: uint32(os.Geteuid()), Account: func(uid uint32) (mail.Address, string) {
 		u := d.LocalUser(uid)
 		return u.Account, u.Why
 	}, Refused: d.notAnswered}
-	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry, Unserved: d.unserved}, d.o.Now)
 }
 
 // notAnswered records that a user of this host asked about the queue in vain.

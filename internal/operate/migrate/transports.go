@@ -446,9 +446,14 @@ func (im *importer) password(e Entry) {
 		}
 		im.secrets[r.file] = secret + "\n"
 	}
-	used = used || slices.ContainsFunc(im.routes, func(r route) bool {
-		return found && contains(r.hops, e.Key) && r.user == user && im.secrets[r.file] == secret+"\n"
-	})
+	behind := slices.IndexFunc(im.routes, func(r route) bool { return contains(r.hops, e.Key) })
+	if behind >= 0 && !used {
+		r := im.routes[behind]
+		if used = found && r.user == user && im.secrets[r.file] == secret+"\n"; !used {
+			im.entry(e, Lost, TopicDelivery, "all next hops of a [route] are told one name and password, those of its first")
+			return
+		}
+	}
 	if used {
 		im.entry(e, Carried, TopicDelivery, "user and password_file of the [route]")
 		return
