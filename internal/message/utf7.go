@@ -10,12 +10,15 @@ import (
 )
 
 // ReadableCharset is Charset for what people read and search alone. It knows UTF-7 as well, in which some old
-// programs wrote and which says in ASCII what is none: whoever decides by an address takes Charset.
+// programs wrote and which says in ASCII what is none, and takes what has no charset for what it looks like: whoever
+// decides by an address takes Charset.
 func ReadableCharset(name string) (encoding.Encoding, bool) {
 	short, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(name)), "*")
 	switch short {
 	case "utf-7", "utf7", "csutf7", "unicode-1-1-utf-7": // RFC 2152, and its older names
 		return utf7{}, true
+	case "unknown-8bit", "x-unknown", "unknown":
+		return unlabelled{}, true
 	}
 	return Charset(name)
 }
