@@ -278,6 +278,8 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		c.prose("%s is not paused any more; incident %d is %s\n", v.Incident.Of(), v.Incident.Number, v.Incident.State)
 	case v.Freed:
 		c.prose("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
+	case v.Incident.State != incident.StateOpen && v.Purged+v.Released == 0:
+		c.prose("incident %d is %s already, and nothing was done\n", v.Incident.Number, v.Incident.State)
 	case v.Incident.State == incident.StateOpen:
 		password, does := v.Incident.NewPassword()
 		c.prose("%s stays contained until it has another password: %s (%s), then sallyport incident release %d\n",

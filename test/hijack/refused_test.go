@@ -167,4 +167,19 @@ func TestAListOfColleaguesWhoLeft(t *testing.T) {
 	if !strings.HasPrefix(last, "535") {
 		t.Errorf("who guesses as many goes on: %q", last)
 	}
+	cli(t, s, "incident", "release", "1", "--false-alarm")
+	if again := cli(t, s, "incident", "release", "1"); !strings.Contains(again, "incident 1 is released already") {
+		t.Errorf("the second end of an incident says %q", again)
+	}
+	// Whoever alone gets the postmaster's mail is named as long as no address outside is told, which is what the doctor warns of.
+	cli(t, s, "alias", "add", "postmaster@local.test", alice.Address)
+	named := func() bool {
+		return strings.Contains(cli(t, s, "status", "--json"), `"told_inside":"`+alice.Address+`"`)
+	}
+	if !named() {
+		t.Errorf("whose postmaster is told inside alone is not said:\n%s", cli(t, s, "status", "--json"))
+	}
+	if cli(t, s, "account", "set", alice.Address, "--notify", "alice.private@remote.test"); named() {
+		t.Error("who is told outside is said not to be")
+	}
 }

@@ -195,9 +195,9 @@ func (op *Actions) AccountThaw(ctx context.Context, by call.Caller, r call.Accou
 	if is && open.Rule != incident.RuleOperator {
 		return op.released(ctx, by, open)
 	}
-	_, account, err := op.o.Keeper.Free(ctx, a, incident.StateReleased, by.Name(), "thawed", false, call.DoneBy(by)...)
+	of, account, err := op.o.Keeper.Free(ctx, a, incident.StateReleased, by.Name(), "thawed", false, call.DoneBy(by)...)
 	if err != nil {
-		return Account{}, incidents.MayNotEnd(err)
+		return Account{}, incidents.MayNotEnd(of, err)
 	}
 	return op.view(account), nil
 }

@@ -16,10 +16,11 @@ import (
 )
 
 // MayNotEnd says in words how an incident is ended that may not end yet.
-func MayNotEnd(err error) error {
+func MayNotEnd(i incident.Incident, err error) error {
 	if errors.Is(err, incident.ErrCredential) {
-		return call.Refused("the account was contained on evidence, and the password that was used is revoked; give it another one first " +
-			"(sallyport account passwd; with --directory, once its directory has another), or say that nothing was wrong (sallyport incident release NUMBER --false-alarm): it then signs in with what else it has")
+		password, does := i.NewPassword()
+		return call.Refused("the account was contained on evidence, and the password that was used is revoked; first: " + password + " (" + does +
+			"); or, if nothing was wrong, sallyport incident release " + strconv.FormatUint(i.Number, 10) + " --false-alarm: it then signs in with what else it has")
 	}
 	return err
 }
@@ -50,7 +51,7 @@ func (op *Actions) IncidentRelease(ctx context.Context, by call.Caller, r Incide
 			return end, err
 		}
 		if err := i.MayEnd(account); err != nil && !r.FalseAlarm {
-			return end, MayNotEnd(err)
+			return end, MayNotEnd(i, err)
 		}
 		if end.Held, err = op.keepBack(ctx, by, i, chosen); err != nil {
 			return end, err
@@ -60,7 +61,7 @@ func (op *Actions) IncidentRelease(ctx context.Context, by call.Caller, r Incide
 			why = "a false alarm. " + why
 		}
 		if end.Incident, _, err = op.o.Incidents.Free(ctx, i.Account, incident.StateReleased, by.Name(), why, r.FalseAlarm, call.DoneBy(by, call.Because(why))...); err != nil {
-			return end, MayNotEnd(err)
+			return end, MayNotEnd(i, err)
 		}
 		end.Freed = true
 	}

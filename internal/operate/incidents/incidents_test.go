@@ -48,6 +48,11 @@ func TestAnIncidentNeedsAnotherPassword(t *testing.T) {
 	operator.WantCode(t, err, call.CodeInvalid)
 	_, err = c.IncidentRelease(t.Context(), operate.IncidentRelease{Number: 1})
 	operator.WantCode(t, err, call.CodeInvalid)
+	for _, next := range []string{"sallyport account passwd alice@local.test --generate", "sallyport incident release 1 --false-alarm"} {
+		if !strings.Contains(err.Error(), next) {
+			t.Errorf("what comes next cannot be copied: %v", err)
+		}
+	}
 	if a, _ := w.Identity.Lookup(operator.Address(t, "alice@local.test")); a.Standing.String() != "frozen" {
 		t.Fatalf("the account is %s", a.Standing)
 	}
