@@ -72,11 +72,16 @@ func TestWhatWaitsIsExpected(t *testing.T) {
 		t.Error("the letter that waits takes more than its room")
 	}
 	for most, want := range map[int64]bool{1: false, 2: true} {
-		f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
-			return quota.Quota{Messages: most}.Or(quota.None()), quota.None()
-		}})
-		if room(1) != want {
-			t.Errorf("beside the letter that waits there is room for another, of %d messages: %v", most, !want)
+		for _, of := range []string{"the mailbox", "the domain"} {
+			f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+				if of == "the domain" {
+					return quota.None(), quota.Quota{Messages: most}.Or(quota.None())
+				}
+				return quota.Quota{Messages: most}.Or(quota.None()), quota.None()
+			}})
+			if room(1) != want {
+				t.Errorf("beside the letter that waits %s has room for another, of %d messages: %v", of, most, !want)
+			}
 		}
 	}
 	f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {

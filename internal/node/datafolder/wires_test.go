@@ -157,7 +157,7 @@ func TestRecoveryTellsTheTimeOfTheClock(t *testing.T) {
 	told := 0
 	err := a.Store.Facts(t.Context(), 1, a.Store.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
 		f, err := fact.Decode(raw)
-		counted := slices.ContainsFunc(f.Evidence, func(p fact.Pair) bool { return p.Value == "1" })
+		counted := slices.ContainsFunc(f.Evidence, func(p fact.Pair) bool { return p == fact.Pair{Name: "resumed", Value: "1"} })
 		if f.Kind == fact.KindRecover && f.At.Equal(a.m.Now()) && f.Rule == datafolder.RuleRecovery && counted {
 			told++
 		}
