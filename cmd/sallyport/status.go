@@ -203,6 +203,9 @@ func health(c console, h operate.Health) {
 	if h.DiskTotal > 0 {
 		c.prose("disk      %s free of %s\n", fact.Octets(int64(h.DiskFree)), fact.Octets(int64(h.DiskTotal)))
 	}
+	if h.DiskLow {
+		c.prose("          less than limits.min_free is free: no mail is accepted, and none goes into mailboxes; see: sallyport doctor\n")
+	}
 	if r := h.ReturnPath; r != nil {
 		c.prose("bounces   return paths %s\n", r.Words(time.Now()))
 	}

@@ -30,7 +30,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Strangers: operate.Strangers{Screen: n.inspection.Screen, Inflow: d.Inflow},
 		Journal:   operate.Journal{Trace: d.Trace, Facts: d.Facts, Write: d.Trace.Write},
 		Condition: operate.Condition{
-			Server: n.server, Data: n.config().Data, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
+			Server: n.server, Data: n.config().Data, DiskLow: d.Disks.IsLow, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
 			ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Networks: n.watchers.Networks.Reports, Tokens: n.outflow.Tokenless,
 			Directories: func() []roll.Report { return n.now().roll.Reports() }, Notices: n.letters.Notices.State, Inside: n.letters.Notices.Inside, Webhook: n.letters.Webhook.State,
 		},

@@ -152,6 +152,8 @@ type Condition struct {
 	Server func() *Server
 	// Data is the folder whose disk Status tells of; "": of none.
 	Data string
+	// DiskLow tells whether mail waits for room on a disk; nil: it never does.
+	DiskLow func() bool
 	// Database tells why the database takes nothing at present; nil, or a nil answer: it does.
 	Database func() *Database
 	// Damage is the list of what the disk has damaged; nil: there is none.

@@ -80,6 +80,7 @@ type Health struct {
 	Oldest             time.Time `json:"oldest,omitzero"` // when the oldest message that is not held was received
 	DiskFree           uint64    `json:"disk_free"`       // octets, for the server's user
 	DiskTotal          uint64    `json:"disk_total"`
+	DiskLow            bool      `json:"disk_low,omitempty"`           // less than limits.min_free: mail waits
 	CertificateBegins  time.Time `json:"certificate_begins,omitzero"`  // zero: there is no certificate
 	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // the same
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
@@ -177,6 +178,7 @@ func (op *Operator) health(ctx context.Context) (h Health) {
 	if op.o.Data != "" {
 		h.DiskFree, h.DiskTotal = alarms.Space(op.o.Data)
 	}
+	h.DiskLow = op.o.DiskLow != nil && op.o.DiskLow()
 	if op.o.Certificate != nil {
 		if leaf := op.o.Certificate(); leaf != nil {
 			h.CertificateBegins, h.CertificateExpires = leaf.NotBefore, leaf.NotAfter

@@ -143,6 +143,10 @@ func TestHealth(t *testing.T) {
 	if err != nil || h.Oldest.Before(began.Truncate(time.Millisecond)) || h.DiskTotal == 0 || !h.CertificateExpires.Equal(ends) || h.Obtained == nil || h.ReturnPath != signs {
 		t.Errorf("%+v, %v", h, err)
 	}
+	w.With(func(o *operate.Options) { o.DiskLow = func() bool { return true } })
+	if s, err := w.Status(t.Context(), operate.Self(), struct{}{}); err != nil || h.DiskLow || !s.Health.DiskLow {
+		t.Errorf("a disk that is low: %v, then %+v, %v", h.DiskLow, s.Health, err)
+	}
 	w.With(func(o *operate.Options) { o.Certificate = func() *x509.Certificate { return nil } })
 	w.With(func(o *operate.Options) {
 		o.ReturnPath = func() (*operate.ReturnPath, error) { return nil, errors.New("damaged") }

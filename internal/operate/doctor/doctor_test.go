@@ -197,6 +197,11 @@ func TestAPortThatCannotBeBound(t *testing.T) {
 	if got := checkPorts(f); got[0].State != Wrong || !strings.Contains(got[0].What, "could not listen there: permission denied") {
 		t.Errorf("%+v", got)
 	}
+	f.Ports[0].Greeting, f.Server.Unasked = "220 "+f.Hostname+" ESMTP", "permission denied"
+	if got := checkPorts(f); got[0].State != Unknown || !strings.Contains(got[0].What, "a server of this name") {
+		t.Errorf("%+v", got)
+	}
+	f.Ports[0].Greeting, f.Server.Unasked = "", ""
 	f.Ports[0].Denied = true
 	if got := checkPorts(f); got[0].State != Unknown || !strings.Contains(got[0].Remedy, "run this as root") {
 		t.Errorf("%+v", got)

@@ -44,6 +44,8 @@ func checkPorts(f Facts) (all []Finding) {
 		switch {
 		case ours && f.Server.Running:
 			add(Fine, "this server answers there", "")
+		case ours && f.Server.Unasked != "":
+			add(Unknown, "a server of this name answers there, and nobody could ask whether it is this one", "run this as root or as the server's user")
 		case p.Greeting != "":
 			add(Wrong, fmt.Sprintf("another program answers there: %q", p.Greeting), "stop it, or listen elsewhere; ss -ltnp names it")
 		case f.Server.Running:
