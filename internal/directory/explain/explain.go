@@ -82,6 +82,9 @@ type Answer struct {
 // Walk answers a Question. It is pure, as far as the World is.
 func Walk(w World, q Question) Answer {
 	k := walker{w: w, q: q}
+	if host, err := mail.NewAddress("postmaster", w.Snapshot.Hostname()); q.Postmaster && err == nil {
+		k.q.To = host
+	}
 	k.facts = gate.Facts{Door: q.Door, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone}
 	k.say(StageDoor, "%s", doorWords(q.Door))
 	if why := w.Door(q.Door); why != "" {

@@ -279,7 +279,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`client=192.0.2.1 auth=alice@local.test by=token door=465 from=<"a b"@y.test> to=x@y.test`)
 	f.Fuzz(func(t *testing.T, text string) {
 		q, err := Parse(text)
-		if err == nil && (q.To.IsZero() || q.From.IsZero() || q.Door == gate.DoorUnknown || q.Auth == gate.AuthUnknown) {
+		if err == nil && (q.To.IsZero() != q.Postmaster || q.From.IsZero() || q.Door == gate.DoorUnknown || q.Auth == gate.AuthUnknown) {
 			t.Errorf("%q is read as %+v", text, q)
 		}
 	})

@@ -23,6 +23,8 @@ type Question struct {
 	Auth    gate.Auth    // by what
 	From    mail.ReversePath
 	To      mail.Address
+	// Postmaster is that of this host, written without a domain; To is zero then.
+	Postmaster bool
 }
 
 // doors are the words for a door, and what people call it else.
@@ -100,10 +102,13 @@ func question(given map[string]string) (q Question, err error) {
 	if q.From, err = mail.ParseReversePath(bracketed(given["from"]), mail.UTF8); err != nil {
 		return fault("from", err)
 	}
-	to := strings.TrimSuffix(strings.TrimPrefix(given["to"], "<"), ">")
-	if q.To, err = mail.ParseAddress(to, mail.UTF8); err != nil {
+	path, err := mail.ParseForwardPath(bracketed(given["to"]), mail.UTF8)
+	if err != nil {
 		return fault("to", err)
 	}
+	// RFC 5321 §4.5.1: who writes to postmaster without a domain means this host's.
+	q.To, err = path.At(mail.Domain{})
+	q.Postmaster = err != nil
 	return q, nil
 }
 

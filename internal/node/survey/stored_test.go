@@ -48,6 +48,9 @@ func TestExplain(t *testing.T) {
 		"from=x@far.test to=y@elsewhere.test client=192.0.2.1":       "relay-denied",
 		"auth=none@local.test from=none@local.test to=x@far.test":    "",
 		"from=alice@local.test to=bob@local.test client=203.0.113.9": "mx-own-sender",
+		// As a client may write it, who pastes what it said.
+		"from=<x@far.test.> to=<alice@local.test.>": "mx-local",
+		"from=<> to=Postmaster":                     "mx-local",
 	} {
 		a, err := survey.Explain(t.Context(), s.Config, stored, question(t, text))
 		if err != nil || want != "" && string(a.Rule) != want || len(a.Steps) == 0 {

@@ -118,6 +118,9 @@ func (j *judge) names(d Door) {
 		j.find(d, "recipients", Note, "", postmaster, nobody)
 	case there && postmaster.Reply.Class() == mail.ClassPermanent && !wantsSignIn(postmaster.Reply):
 		j.find(d, "postmaster", Note, "As far as its domain could be found out: "+d.Names.Local.ASCII()+".", postmaster)
+		if !known && postmaster.Reply.Code != 503 { // which is about the order of commands, and no word about a domain
+			j.find(d, "domain", Unknown, "What depends on it was asked at "+d.Names.Local.ASCII()+".", postmaster)
+		}
 	}
 	if s, found := firstOf(d.Probes[ProbeNull], "mail"); found && s.Reply.Class() == mail.ClassPermanent && !wantsSignIn(s.Reply) {
 		j.find(d, "null-sender", Weakness, "", s)

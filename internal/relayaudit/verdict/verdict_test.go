@@ -206,10 +206,13 @@ func TestHygiene(t *testing.T) {
 		"ends soon": {"certificate", func(d *Door) {
 			d.TLS.Cert = Certificate{Seen: true, Matches: true, NotAfter: time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)}
 		}},
-		"smuggling":       {"smuggling", func(d *Door) { d.Smuggled = Smuggling{Asked: true, Ended: `"\n.\n"`} }},
-		"gone":            {"gone", func(d *Door) { d.Still = false }},
-		"version":         {"version", func(d *Door) { d.Greeting = "mx.example.test ESMTP Foo 4.96" }},
-		"no postmaster":   {"postmaster", func(d *Door) { d.Probes[ProbePostmaster][1] = rcpt("postmaster@example.test", 550, "", "no") }},
+		"smuggling":     {"smuggling", func(d *Door) { d.Smuggled = Smuggling{Asked: true, Ended: `"\n.\n"`} }},
+		"gone":          {"gone", func(d *Door) { d.Still = false }},
+		"version":       {"version", func(d *Door) { d.Greeting = "mx.example.test ESMTP Foo 4.96" }},
+		"no postmaster": {"postmaster", func(d *Door) { d.Probes[ProbePostmaster][1] = rcpt("postmaster@example.test", 550, "", "no") }},
+		"no domain known": {"domain", func(d *Door) {
+			d.Probes[ProbePostmaster][1], d.Names.Taken = rcpt("postmaster@example.test", 550, "5.7.1", "Relay access denied"), nil
+		}},
 		"enumeration":     {"enumeration", func(d *Door) { d.Kind = Submission }},
 		"offers AUTH":     {"tls.strip", func(d *Door) { d.Kind, d.Clear = Submission, []string{"AUTH PLAIN"} }},
 		"a whole message": {"relay.open", func(d *Door) { d.Messages = []Message{{To: "me@x.test", Whole: true}} }},
