@@ -356,6 +356,7 @@ func (n *night) theDiskIsFull() {
 	eventually(n.t, "the log says so", func() bool { return strings.Contains(n.log.String(), "the disk is nearly full") })
 	n.says("`the disk is nearly full`")
 	n.must("sallyport trace --kind ALARM | grep -q disk-low")
+	n.must("sallyport status | grep -q 'less than limits.min_free is free'")
 	n.says("`disk-low`")
 	n.gives(0, "df -h DATA; df -i DATA; du -xsh DATA/*", "old.log")
 	n.gives(0, "sallyport queue ls --json | jq -r 'select(.size > 10000000) | .id'")
