@@ -11,6 +11,7 @@ package bind
 
 import (
 	"slices"
+	"strings"
 
 	"sallyport/internal/mail"
 )
@@ -115,13 +116,24 @@ func readable(a Authors) (Verdict, bool) {
 		// gives the code.
 		return refuse(RuleAuthorNotASCII, mail.R(550, "5.6.7", "the header's author is not understood: "+a.Fault+"; names may hold any letters, addresses need SMTPUTF8")), false
 	case a.Fault != "":
-		return refuse(RuleAuthorUnclear, mail.R(550, "5.7.1", "the header's author is not understood: "+a.Fault+"; write it as \"Name\" <address>")), false
+		return refuse(RuleAuthorUnclear, mail.R(550, "5.7.1", "the header's author is not understood: "+a.Fault+remedy(a.Fault))), false
 	case a.FromFields > 1:
 		return refuse(RuleAuthorTwice, mail.R(550, "5.7.1", "the header has more than one From field")), false
 	case a.FromFields < 1 || len(a.From) == 0:
 		return refuse(RuleAuthorMissing, mail.R(550, "5.7.1", "the header has no From address")), false
 	}
 	return Verdict{}, true
+}
+
+// remedy says how a field is written that is not understood. Where another line of the header is at fault
+// it would mislead: the fault says what is wrong, and where.
+func remedy(fault string) string {
+	for w := InFrom; w <= InResentSender; w++ {
+		if strings.HasPrefix(fault, w.String()+": ") {
+			return "; write it as \"Name\" <address>"
+		}
+	}
+	return ""
 }
 
 // claims notes the addresses that a display name shows and the account does not

@@ -157,6 +157,22 @@ func TestWhoPassesOwnsEverything(t *testing.T) {
 	})
 }
 
+// Who is told how an address is written has written one wrong; of another line he is told which.
+func TestWhatIsNotUnderstoodIsTold(t *testing.T) {
+	for lines, want := range map[string]string{
+		"From: alice@local.test, bob\n":                                                `an address is missing or incomplete; write it as "Name" <address>`,
+		"From: alice@local.test\nSender: bob\n":                                        `an address is missing or incomplete; write it as "Name" <address>`,
+		"From alice Sat Nov  7 09:14:22 2026\nFrom: alice@local.test\n":                `characters that no name has: "From alice Sat Nov  7 09"`,
+		"From: alice@local.test\nX Mailer: y\n":                                        `characters that no name has: "X Mailer"`,
+		"From: alice@local.test\nhello there\n":                                        `a line has no colon: "hello there"`,
+		"From: alice@local.test\nSender: alice@local.test\nSender: alice@local.test\n": "there is more than one Sender",
+	} {
+		if v := judge(t, lines, mail.ASCII); v.OK || !strings.HasSuffix(v.Reply.Text, want) {
+			t.Errorf("%q: %s; want %s", lines, v.Reply.Text, want)
+		}
+	}
+}
+
 func FuzzHeaderIsBound(f *testing.F) {
 	for _, s := range []string{"From: alice@local.test", "From: bob@local.test", "From: <alice@local.test>, bob@local.test", "From: =?utf-8?q?bob=40local.test?= <alice@local.test>",
 		"From: alice@local.test\r\nSender: bob@local.test", "From\r\n : bob@local.test\r\nFrom: alice@local.test", "From: x:alice@local.test;"} {

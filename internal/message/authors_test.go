@@ -123,11 +123,11 @@ func TestAuthorsNotUnderstood(t *testing.T) {
 	for _, c := range []struct{ lines, fault string }{
 		// The header's shape: another program may read another header.
 		{" From: alice@local.test\nFrom: bob@local.test\n", "the first line begins with white space"},
-		{"From\n : bob@local.test\nFrom: alice@local.test\n", "a line has no colon"},
-		{"From : alice@local.test\n", "white space stands before a colon"},
+		{"From\n : bob@local.test\nFrom: alice@local.test\n", "a line has no colon: \"From\""},
+		{"From : alice@local.test\n", "white space stands before a colon: \"From\""},
 		{"From\t: alice@local.test\n", "white space stands before a colon"},
-		{"From bob@local.test Sat Nov  7 09:14:22 2026\nFrom: alice@local.test\n", "a field name holds"},
-		{"From: alice@local.test\nhello\nFrom: bob@local.test\n", "a line has no colon"},
+		{"From bob@local.test Sat Nov  7 09:14:22 2026\nFrom: alice@local.test\n", "a field name holds characters that no name has: \"From bob@local.test"},
+		{"From: alice@local.test\nhello\nFrom: bob@local.test\n", "a line has no colon: \"hello\""},
 		{"From: alice@local.test\n \nFrom: bob@local.test\n", "a folded line holds nothing but white space"},
 		{"From: alice@local.test\nSubject: x\n\t\n y\n", "a folded line holds nothing but white space"},
 		{"From: alice@local.test\n: x\n", "a field has no name"},

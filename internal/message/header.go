@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"sallyport/internal/mail"
 )
 
 // Limits bounds a header section.
@@ -199,7 +201,7 @@ func (h *Header) addLine(start, end int) {
 	if !found {
 		fault = "a line has no colon"
 	}
-	h.note(fault)
+	h.noteAt(fault, name)
 	if f.bad = fault != ""; f.bad {
 		f.loose = looseName(name)
 	}
@@ -237,6 +239,13 @@ func nameFault(name []byte, width int) string {
 		return "a field name holds characters that no name has"
 	}
 	return ""
+}
+
+// noteAt is note, with the name or the line at which the fault is: who made it must find it.
+func (h *Header) noteAt(fault string, at []byte) {
+	if fault != "" && h.fault == "" {
+		h.note(fault + ": " + mail.Printable(string(at[:min(len(at), 2*mail.WordShown)]), mail.WordShown))
+	}
 }
 
 func (h *Header) note(fault string) {

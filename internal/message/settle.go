@@ -25,7 +25,7 @@ func authorFields() []string { return []string{"From", "Sender", "Resent-From", 
 
 // Settled returns the header with its author fields written so that every reader reads
 // the same authors in them: folded between addresses alone, without comments, display
-// names in quotes or encoded words that hide nothing. A field that is written so already
+// names in quotes or encoded words that hide nothing. A Sender with nothing in it is left out. A field that is written so already
 // stays as it is, to the octet. A display name beyond ASCII is encoded, so that a header
 // of ASCII addresses is one of ASCII authors. White space before a colon and folded lines
 // that hold nothing are left out of every field.
@@ -58,15 +58,17 @@ func (h Header) Settled() Header {
 }
 
 // cleared leaves out what says nothing, and what some programs take for the end of the header
-// or for another field: white space before a colon (RFC 5322 §4.5), and folded lines of white
-// space alone (§4.2).
+// or for another field: white space before a colon (RFC 5322 §4.5), folded lines of white
+// space alone (§4.2), and a Sender of nobody.
 func (h Header) cleared() Header {
-	if !slices.ContainsFunc(h.fields, func(f span) bool { return f.bad }) {
+	if !slices.ContainsFunc(h.fields, func(f span) bool { return f.bad || h.ofNobody(f) }) {
 		return h
 	}
 	raw := make([]byte, 0, len(h.raw))
 	for _, f := range h.fields {
-		raw = h.appendCleared(raw, f)
+		if !h.ofNobody(f) {
+			raw = h.appendCleared(raw, f)
+		}
 	}
 	if h.Ended() {
 		raw = append(raw, "\r\n"...)
@@ -76,6 +78,12 @@ func (h Header) cleared() Header {
 		return h
 	}
 	return out
+}
+
+// ofNobody reports whether a field is a Sender with nothing in it, as programs write it whose sender is
+// not set: no reader reads a name there, and the author stands in From.
+func (h Header) ofNobody(f span) bool {
+	return (h.named(f, "Sender") || h.named(f, "Resent-Sender")) && f.value > f.start && h.raw[f.value-1] == ':' && h.value(f) == ""
 }
 
 // appendCleared appends one field; one whose name is none, or that has no colon, as it is.

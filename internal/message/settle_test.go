@@ -116,6 +116,29 @@ func TestSettled(t *testing.T) {
 	}
 }
 
+// A Sender in which nothing stands names nobody, and is left out; one that names somebody stays, beside it too, and an
+// empty From stays a fault.
+func TestASenderOfNobodyIsLeftOut(t *testing.T) {
+	for came, want := range map[string]string{
+		"From: alice@local.test\nSender:\n":                             "From: alice@local.test\n",
+		"Sender: \nFrom: alice@local.test\nTo: x@y.test\n":              "From: alice@local.test\nTo: x@y.test\n",
+		"Sender :\nFrom: alice@local.test\n":                            "From: alice@local.test\n",
+		"Sender:\n \nResent-Sender: \nFrom: alice@local.test\n":         "From: alice@local.test\n",
+		"From: alice@local.test\nSender:\nSender: bob@local.test\n":     "From: alice@local.test\nSender: bob@local.test\n",
+		"From: alice@local.test\nSender:\n bob@local.test\nX-A:\n":      "From: alice@local.test\nSender: bob@local.test\nX-A:\n",
+		"From: alice@local.test\nSender: ()\n":                          "",
+		"From:\nSender: alice@local.test\n":                             "",
+		"From: alice@local.test\nSender\n : \n":                         "",
+		"From: alice@local.test\nResent-From:\nSender:\n":               "",
+		"From: alice@local.test\nSender: alice@local.test\nSender: x\n": "",
+	} {
+		got := header(t, came).Settled()
+		if fault := got.Authors(mail.ASCII).Fault; want == "" && fault == "" || want != "" && (fault != "" || string(got.Raw()) != string(header(t, want).Raw())) {
+			t.Errorf("%q: %q, fault %q; want %q", came, got.Raw(), fault, want)
+		}
+	}
+}
+
 func TestSettledRefuses(t *testing.T) {
 	for came, fault := range map[string]string{
 		"From: =?utf-7?Q?evil+AEA-remote.test?= <alice@local.test>":                  "From: a display name is in a charset",
