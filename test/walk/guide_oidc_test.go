@@ -151,6 +151,7 @@ func (f *follower) table(p *oidctest.Provider) {
 		"signin-token-other":                                      {"bob@example.org", p.Token(alice, nil), "535"},
 		"it was given to a client that is not among oidc.clients": with("azp", "stranger"),
 		"the provider has not verified the address":               with("email_verified", false),
+		"it counts only beside a proof of its key":                with("cnf", map[string]string{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
 	}
 	// Those that need another configuration, below.
 	later := map[string]bool{
